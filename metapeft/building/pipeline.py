@@ -1,0 +1,377 @@
+"""Assemble a suite: gather rows, audit for leaks, tokenize, describe."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from metapeft import atomic
+from metapeft.building import card
+from metapeft.building.gather import Gathered, Session, drop_rows, gather, source_key
+from metapeft.building.leakage import Findings, Fingerprinter, audit
+from metapeft.errors import RecipeError
+from metapeft.recipes.registry import Plan, PlannedTask
+from metapeft.recipes.schema import ClassificationTask, EpisodeDefaults, FilesSource, PointsTask, TaggingTask
+from metapeft.tasks.suite import FORMAT, POOLS
+from metapeft.tokenization.tokenizer import (
+    LoadedTokenizer,
+    Tokens,
+    encode_generation,
+    encode_texts,
+    encode_words,
+    load_tokenizer,
+)
+
+LIBRARIES = ("metapeft", "datasets", "tokenizers", "pyarrow", "datasketch", "numpy")  # they decide the bytes
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to assemble.
+
+    Attributes:
+        plan: the tasks.
+        tokenizer: name of the tokenizer.
+        folders: name of a files source to the user's folder.
+        leaks: drop the query rows that the audit finds, or keep them and only count.
+        overrides: episode settings that beat the recipe's.
+    """
+
+    plan: Plan
+    tokenizer: str = "default"
+    folders: dict[str, str] = field(default_factory=dict)
+    leaks: Literal["drop", "keep"] = "drop"
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+    def episodes(self, planned: PlannedTask) -> EpisodeDefaults:
+        return EpisodeDefaults.model_validate({**planned.episodes.model_dump(), **self.overrides})
+
+    def split(self) -> tuple[list[PlannedTask], list[PlannedTask]]:
+        """Tasks that can be built, and tasks whose folder the user did not name."""
+        built: list[PlannedTask] = []
+        skipped: list[PlannedTask] = []
+        for planned in self.plan.tasks:
+            source = planned.task.source
+            missing = isinstance(source, FilesSource) and source.name not in self.folders
+            (skipped if missing else built).append(planned)
+        return built, skipped
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the code that turns rows into a suite: an edit makes every suite due for a rebuild."""
+    package = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for room in ("building", "recipes", "sources", "tokenization"):
+        for path in sorted((package / room).rglob("*")):
+            if path.suffix in (".py", ".json", ".yaml"):
+                digest.update(f"{path.relative_to(package).as_posix()} {atomic.sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that decide a suite's bytes."""
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def inputs_digest(order: Order, session: Session) -> str:
+    """Digest of everything a suite depends on, without reading a row: equal digests mean there is nothing to do.
+
+    Raises:
+        HubUnreachable, SourceError: a source cannot be asked.
+    """
+    built, skipped = order.split()
+    facts = {
+        "code": code_digest(),
+        "versions": versions(),
+        "recipe": order.plan.sha256,
+        "synthetic": order.plan.synthetic,
+        "tokenizer": load_tokenizer(order.tokenizer).sha256,
+        "leaks": order.leaks,
+        "overrides": order.overrides,
+        "skipped": [planned.task.id for planned in skipped],
+        "sources": {planned.task.id: source_key(planned, session) for planned in built},
+    }
+    return hashlib.sha256(atomic.canonical_json(facts).encode()).hexdigest()
+
+
+def assemble(order: Order, staging: Path, session: Session, inputs: str, note: Note) -> dict[str, Any]:
+    """Build the suite in the staging folder and return its manifest.
+
+    Args:
+        order: what to assemble.
+        staging: an empty folder.
+        session: what this build knows of its sources.
+        inputs: `inputs_digest` of the order.
+        note: told each step, for progress.
+
+    Raises:
+        MetapeftError: a source, a recipe or a task is not what it should be; names recipe, task and field.
+    """
+    recipe = order.plan.recipe.name
+    built, skipped = order.split()
+    if not built:
+        named = ", ".join(sorted({f"files.{p.task.source.name}=FOLDER" for p in skipped}))  # type: ignore[union-attr]
+        raise RecipeError(f"recipe '{recipe}': every task needs files of yours; name their folders: {named}")
+    tokenizer = load_tokenizer(order.tokenizer)
+    gathered: list[Gathered] = []
+    with Fingerprinter() as prints:
+        for number, planned in enumerate(built, 1):
+            where = f"recipe '{recipe}', task '{planned.task.id}'"
+            done = gather(planned, staging / planned.task.id, session, where, prints)
+            gathered.append(done)
+            rows = " + ".join(f"{done.counts[pool].kept:,}" for pool in POOLS)
+            note(f"[{number}/{len(built)}] {planned.task.id}: {rows} rows")
+        findings = _audit(order, gathered, staging, note)
+    note(f"tokenizing {len(built)} tasks with '{tokenizer.name}'")
+    entries = [_finish(order, item, findings, staging, tokenizer, recipe) for item in gathered]
+    return _describe(order, entries, skipped, findings, tokenizer, staging, inputs)
+
+
+def _audit(order: Order, gathered: list[Gathered], staging: Path, note: Note) -> Findings:
+    texts = [item for item in gathered if item.prints]
+    rows = sum(counts.kept for item in texts for counts in item.counts.values())
+    note(f"comparing {rows:,} texts for leaks")
+    pairs = [(pair.support, pair.query) for pair in order.plan.domain_shift]
+    findings = audit([item.audited() for item in texts], pairs)
+    for item in texts:
+        item.prints = {}  # they are large and not needed any more
+    if order.leaks == "drop":
+        for task_id, rows_to_drop in findings.drop.items():
+            if rows_to_drop:
+                drop_rows(staging / task_id / "query.parquet", rows_to_drop)
+    return findings
+
+
+# --- one task -----------------------------------------------------------------------------------
+
+
+def _finish(
+    order: Order, item: Gathered, findings: Findings, staging: Path, tokenizer: LoadedTokenizer, recipe: str
+) -> dict[str, Any]:
+    """Tokenize a task's pools and describe it for the manifest."""
+    planned = item.planned
+    task, episodes = planned.task, order.episodes(planned)
+    labels = list(getattr(task, "labels", []))
+    rows: dict[str, int] = {}
+    class_rows: dict[str, list[int]] = {}
+    lengths: dict[str, Any] = {}
+    for pool in POOLS:
+        folder = staging / task.id
+        table = pq.read_table(folder / f"{pool}.parquet")
+        rows[pool] = len(table)
+        if "label" in table.column_names:
+            class_rows[pool] = np.bincount(table["label"].to_numpy(), minlength=len(labels)).tolist()
+        if not isinstance(task, PointsTask):
+            tokens = _tokenize(planned, table, tokenizer, episodes.max_tokens)
+            _write_tokens(folder / f"tokens-{pool}.arrow", tokens, table)
+            lengths[pool] = _length_facts(tokens)
+    _check_episodes(recipe, planned, episodes, rows, class_rows)
+    source = task.source
+    params = getattr(source, "params", {})
+    return {
+        "id": task.id,
+        "kind": task.kind,
+        "family": planned.family,
+        "domain": task.domain,
+        "language": task.language,
+        "difficulty": task.difficulty,
+        "noise": float(params.get("noise", params.get("label_noise", 0.0))),
+        "labels": labels,
+        "style": getattr(task, "style", None),
+        "source": item.source,
+        "license": task.license,
+        "citation": task.citation,
+        "episodes": episodes.model_dump(),
+        "rows": rows,
+        "class_rows": class_rows,
+        "lengths": lengths,
+        "read": {pool: counts.read for pool, counts in item.counts.items()},
+        "dropped": {
+            **{pool: dict(sorted(counts.dropped.items())) for pool, counts in item.counts.items()},
+            "leaks": dict(sorted(findings.counts.get(task.id, Counter()).items())),
+        },
+        "repaired_tags": sum(counts.repaired_tags for counts in item.counts.values()),
+        "drift": {
+            split: {"expected": task.expect[split], "found": found}
+            for split, found in item.found.items()
+            if split in task.expect and task.expect[split] != found
+        },
+    }
+
+
+def _tokenize(planned: PlannedTask, table: pa.Table, tokenizer: LoadedTokenizer, max_tokens: int) -> Tokens:
+    task = planned.task
+    texts = table["text"].to_pylist()
+    if isinstance(task, TaggingTask):
+        ids = tag_ids(task.labels)
+        tags = [[ids[tag] for tag in row] for row in table["tags"].to_pylist()]
+        return encode_words(tokenizer, table["tokens"].to_pylist(), tags, max_tokens)
+    if isinstance(task, ClassificationTask):
+        pairs = table["pair"].to_pylist() if task.fields.pair is not None else None
+        return encode_texts(tokenizer, texts, max_tokens, pairs)
+    return encode_generation(tokenizer, texts, table["target"].to_pylist(), max_tokens)
+
+
+def tag_ids(labels: list[str]) -> dict[str, int]:
+    """BIO tag to its id in a suite: O is 0, then B and I of each entity type in order."""
+    names = ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
+    return {name: index for index, name in enumerate(names)}
+
+
+def _write_tokens(path: Path, tokens: Tokens, table: pa.Table) -> None:
+    """One record batch, uncompressed, so that a reader can map the file into memory as it is."""
+    x = pa.ListArray.from_arrays(pa.array(tokens.x.offsets.astype(np.int32)), pa.array(tokens.x.values))
+    if tokens.y is None:
+        y = pa.array(table["label"].to_numpy().astype(np.int32))
+    else:
+        y = pa.ListArray.from_arrays(pa.array(tokens.y.offsets.astype(np.int32)), pa.array(tokens.y.values))
+    batch = pa.record_batch([x, y], names=["x", "y"])
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def _length_facts(tokens: Tokens) -> dict[str, Any]:
+    lengths = tokens.x.lengths()
+    return {
+        "mean": round(float(lengths.mean()), 1),
+        "p50": int(np.percentile(lengths, 50)),
+        "p95": int(np.percentile(lengths, 95)),
+        "max": int(lengths.max()),
+        "cut": tokens.cut,
+    }
+
+
+def _check_episodes(
+    recipe: str,
+    planned: PlannedTask,
+    episodes: EpisodeDefaults,
+    rows: dict[str, int],
+    class_rows: dict[str, list[int]],
+) -> None:
+    """Stop when a task cannot give one episode of its own defaults."""
+    where = f"recipe '{recipe}', task '{planned.task.id}', episodes"
+    shots, query = episodes.least_shots, episodes.query
+    if not class_rows:
+        if rows["support"] < shots or rows["query"] < query:
+            raise RecipeError(
+                f"{where}: an episode needs {shots} support and {query} query rows; the pools have "
+                f"{rows['support']} and {rows['query']}. Ask for fewer shots or a smaller query"
+            )
+        return
+    classes = len(class_rows["support"])
+    ways = episodes.ways
+    low, high = (classes, classes) if ways == "all" else ways if isinstance(ways, list) else (ways, ways)
+    for way in range(low, max(low, min(high, classes)) + 1):
+        share = math.ceil(query / way)
+        pairs = zip(class_rows["support"], class_rows["query"], strict=True)
+        fit = sum(support >= shots and other >= share for support, other in pairs)
+        if fit < way:
+            raise RecipeError(
+                f"{where}: {way} ways x {shots} shots + {query} query rows need {way} classes with at least {shots} "
+                f"support and {share} query rows; {fit} of {classes} have them. Ask for fewer ways or shots or a "
+                "smaller query, or leave rare labels out"
+            )
+
+
+# --- the whole ----------------------------------------------------------------------------------
+
+
+def _describe(
+    order: Order,
+    entries: list[dict[str, Any]],
+    skipped: list[PlannedTask],
+    findings: Findings,
+    tokenizer: LoadedTokenizer,
+    staging: Path,
+    inputs: str,
+) -> dict[str, Any]:
+    plan = order.plan
+    families: dict[str, list[str]] = {}
+    for entry in entries:
+        families.setdefault(entry["family"], []).append(entry["id"])
+    ids = {entry["id"] for entry in entries}
+    kinds = {entry["source"]["kind"] for entry in entries}
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "name": plan.name,
+        "version": plan.recipe.version,
+        "description": plan.recipe.description,
+        "origin": kinds.pop() if len(kinds) == 1 else "mixed",
+        "stands_in_for": plan.recipe.name if plan.synthetic else None,
+        "recipe_sha256": plan.sha256,
+        "inputs": inputs,
+        "tokenizer": {
+            "name": tokenizer.name,
+            "sha256": tokenizer.sha256,
+            "pad_id": tokenizer.pad_id,
+            "vocab_size": tokenizer.vocab_size,
+        },
+        "versions": versions(),
+        "families": families,
+        "tasks": entries,
+        "domain_shift": [pair.model_dump() for pair in plan.domain_shift if {pair.support, pair.query} <= ids],
+        "skipped": [
+            {
+                "id": planned.task.id,
+                "why": f"name its folder: files.{planned.task.source.name}=FOLDER",
+                "about": planned.task.source.about,
+            }
+            for planned in skipped
+            if isinstance(planned.task.source, FilesSource)
+        ],
+        "leak_audit": {
+            "rows": order.leaks,
+            "found": sum(sum(counts.values()) for counts in findings.counts.values()),
+            "equal_texts_within_a_family": dict(sorted(findings.within_family.items())),
+        },
+    }
+    atomic.write_text(staging / "README.md", card.dataset_card(manifest))
+    atomic.write_text(
+        staging / "config.json",
+        atomic.canonical_json(
+            {
+                "recipe": plan.recipe.name,
+                "synthetic": plan.synthetic,
+                "tokenizer": order.tokenizer,
+                "leaks": order.leaks,
+                "episodes": order.overrides,
+                "files": sorted(order.folders),
+                "tasks": [entry["id"] for entry in entries],
+            }
+        ),
+    )
+    atomic.write_text(
+        staging / "result.json",
+        atomic.canonical_json(
+            {
+                "verb": "build",
+                "suite": plan.name,
+                "origin": manifest["origin"],
+                "tasks": len(entries),
+                "families": len(families),
+                "rows": {pool: sum(entry["rows"][pool] for entry in entries) for pool in POOLS},
+                "leaks_found": manifest["leak_audit"]["found"],
+                "skipped": [item["id"] for item in manifest["skipped"]],
+            }
+        ),
+    )
+    manifest["files"] = {
+        path.relative_to(staging).as_posix(): {"bytes": path.stat().st_size, "sha256": atomic.sha256_file(path)}
+        for path in sorted(staging.rglob("*"))
+        if path.is_file()
+    }
+    atomic.write_text(staging / "manifest.json", atomic.canonical_json(manifest))
+    return manifest

@@ -1,0 +1,120 @@
+"""Sentiment: opinions on the aspects of a thing, in ten domains.
+
+Easy texts say it plainly with common words. Hard ones use rare words, negation, concession, expectations that did not
+come true, and opinions on other things. The label is that of the main clause, which is always the last opinion on
+the thing itself; a neutral text is lukewarm, or weighs two opinions and says that they cancel out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from metapeft.sources.grammar.engine import ClassificationParams, Draw, Generator, Row, fill, one_of, phrases, sentence, typo
+from metapeft.sources.grammar.fillers import FILLERS
+from metapeft.sources.grammar.sentiment_lexicon import (
+    ASPECTS,
+    BALANCED,
+    OPINION_HOLDERS,
+    POLAR_WORDS,
+    VERDICTS,
+    Aspect,
+    aspects,
+    items,
+)
+
+OPPOSITE = {"positive": "negative", "negative": "positive"}
+PLAIN = phrases("""the {noun} {verb} {word}; {noun}: {word}; the {noun} {verb} really {word}; I find the {noun} {word};
+    I must say the {noun} {verb} {word}""")
+NEGATED = phrases("""the {noun} {verb} not {word} [at all|in the least|by any measure]; nobody [could|would] call the {noun} {word};
+    the {noun} {verb} anything but {word}; the {noun} {verb} far from {word}; I would never [say|claim] the {noun} {verb} {word};
+    the {noun} {verb} the opposite of {word}; whoever says the {noun} {verb} {word} is [wrong|mistaken|joking];
+    there is no way to describe the {noun} as {word}""")
+REVERSED = phrases("""{who} [said|swore|told me] the {noun} {verb} {word}, [and that is false|but no|which proved untrue|not so];
+    I [expected|thought] the {noun} [would be|to prove] {word}, and I was [wrong|mistaken];
+    I [waited|kept waiting] for the {noun} to turn out {word}, and it never [did|happened];
+    the {noun} [should|ought to] be {word} by all accounts, and [is not|the opposite is true];
+    {who} must have meant another {item} when calling the {noun} {word}""")
+CONTRASTS = (
+    "{aside}, but {main}",
+    "although {aside}, {main}",
+    "{aside}. Still, {main}",
+    "{aside}, yet {main}",
+    "granted, {aside}. In the end, though, {main}",
+    "even if {aside}, {main}",
+    "{aside}, and none of that matters, because {main}",
+    "yes, {aside}, and all the same {main}",
+)
+ELSEWHERE = phrases("""my [old|last|previous] {item} was {word}; the {item} [my parents have|at work|of my cousin] is {word};
+    the [one|other {item}] I sent back was {word}; {who} has a(n) {item} that is {word};
+    the rival {item} in the [advert|window] looked {word}""")
+OPENERS = phrases("""about this {item}; my [short|honest] view of the {item}; [a week|a month|three days] with this {item};
+    [had|tried] this {item} [twice|once] now; on the {item} everybody talks about; [quick|brief] note on the {item}""")
+
+
+class SentimentParams(ClassificationParams):
+    domain: one_of(tuple(ASPECTS))  # type: ignore[valid-type]
+    classes: Literal[2, 3] = 2
+
+
+def sentiment_labels(params: SentimentParams) -> list[str]:
+    return ["negative", "positive"] if params.classes == 2 else ["negative", "neutral", "positive"]
+
+
+def sentiment_maker(params: SentimentParams) -> Callable[[Draw, str], Row]:
+    things, about = items(params.domain), aspects(params.domain)
+    difficulty = params.difficulty
+    tweets = params.domain == "tweets"
+
+    def word(draw: Draw, aspect: Aspect, polarity: str) -> str:
+        own = aspect.polar.get(polarity)
+        return draw.pick(own if own and draw.chance(0.35) else POLAR_WORDS[polarity])
+
+    def clause(draw: Draw, aspect: Aspect, polarity: str, item: str) -> str:
+        """One opinion; the harder, the likelier it is said by denying its opposite."""
+        slots = {"noun": aspect.noun, "verb": aspect.verb, "item": item, "who": OPINION_HOLDERS}
+        if polarity != "neutral" and draw.chance(0.22 * difficulty):
+            template = draw.any(REVERSED if draw.chance(0.4) else NEGATED)
+            polarity = OPPOSITE[polarity]
+        else:
+            template = draw.any(PLAIN)
+        return fill(draw, template, {**slots, "word": word(draw, aspect, polarity)})
+
+    def make(draw: Draw, label: str) -> Row:
+        first, second = draw.sample(about, 2)
+        item = draw.any(things)
+        pieces = [fill(draw, draw.any(OPENERS), {"item": item})] if draw.chance(0.6) else []
+        if draw.chance(0.35 * difficulty):
+            pieces.append(fill(draw, draw.any(FILLERS)))
+        if draw.chance(0.2 * difficulty):
+            strange = draw.any(things)
+            other = word(draw, first, draw.any(("positive", "negative")))
+            pieces.append(fill(draw, draw.any(ELSEWHERE), {"item": strange, "word": other, "who": OPINION_HOLDERS}))
+        if label == "neutral":
+            pieces += neutral(draw, first, second, item)
+        elif draw.chance(0.3 * difficulty):
+            aside = clause(draw, first, OPPOSITE[label], item)
+            pieces.append(fill(draw, draw.any(CONTRASTS), {"aside": aside, "main": clause(draw, second, label, item)}))
+        else:
+            pieces.append(clause(draw, first, label, item))
+            if draw.chance(0.8 - 0.2 * difficulty):
+                pieces.append(clause(draw, second, label, item))
+        if draw.chance(0.5):
+            pieces.append(fill(draw, draw.pick(VERDICTS[label])))
+        text = " ".join([sentence(piece) for piece in pieces])
+        if tweets:
+            text = text.lower() if draw.chance(0.5) else text
+            for _ in range(2):
+                text = typo(draw, text) if draw.chance(0.8 * difficulty) else text
+        return {"text": text}
+
+    def neutral(draw: Draw, first: Aspect, second: Aspect, item: str) -> list[str]:
+        if not draw.chance(0.5 * difficulty):
+            return [clause(draw, first, "neutral", item), clause(draw, second, "neutral", item)][: draw.between(1, 2)]
+        one, two = draw.shuffled(("positive", "negative"))
+        return [clause(draw, first, one, item), clause(draw, second, two, item), fill(draw, draw.any(BALANCED))]
+
+    return make
+
+
+SENTIMENT = Generator("classification", SentimentParams, sentiment_labels, sentiment_maker)

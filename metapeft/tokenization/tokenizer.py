@@ -1,0 +1,187 @@
+"""Texts to token ids, with any Hugging Face tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metapeft.errors import SourceError
+from metapeft.tasks.pool import IGNORE, Ragged
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+EMBEDDED = Path(__file__).parent / "default"
+CHUNK = 2_000  # texts handed to the tokenizer at once: bounds memory, costs no speed
+
+
+@dataclass(frozen=True)
+class LoadedTokenizer:
+    """A tokenizer and what a suite's manifest says of it.
+
+    Attributes:
+        name: as the user gave it; "default" for the embedded one.
+        sha256: digest of its serialized form: equal digests give equal ids.
+        pad_id: id that fills the end of a row.
+        vocab_size: ids are below this number.
+    """
+
+    name: str
+    sha256: str
+    pad_id: int
+    vocab_size: int
+    backend: Tokenizer
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of a pool.
+
+    Attributes:
+        x: the texts' ids.
+        y: tagging: a tag id for each id of `x`; generation: the targets' ids; otherwise None.
+        cut: how many rows were longer than `max_tokens`.
+    """
+
+    x: Ragged
+    y: Ragged | None
+    cut: int
+
+
+def load_tokenizer(name: str = "default") -> LoadedTokenizer:
+    """Load a tokenizer by name: "default" (embedded), a local folder or tokenizer.json, or a Hub id.
+
+    Raises:
+        SourceError: it is not there, or it has no fast (Rust) form.
+    """
+    from tokenizers import Tokenizer
+
+    if name == "default":
+        folder: Path | None = EMBEDDED
+    elif Path(name).exists():
+        folder = Path(name) if Path(name).is_dir() else Path(name).parent
+    else:
+        folder = None
+    try:
+        if folder is not None and (folder / "tokenizer.json").is_file():
+            backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            config_path = folder / "tokenizer_config.json"
+            config = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
+            pad = config.get("pad_token") or config.get("eos_token")
+        else:
+            backend, pad = _through_transformers(name)
+    except SourceError:
+        raise
+    except Exception as error:
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SourceError(f"tokenizer '{name}': cannot be loaded: {text}") from error
+    backend.no_padding()
+    backend.no_truncation()
+    pad_name = pad.get("content") if isinstance(pad, dict) else pad
+    pad_id = backend.token_to_id(pad_name) if pad_name else None
+    digest = hashlib.sha256(backend.to_str().encode()).hexdigest()
+    return LoadedTokenizer(name, digest, pad_id or 0, backend.get_vocab_size(with_added_tokens=True), backend)
+
+
+def _through_transformers(name: str) -> tuple[Tokenizer, str | None]:
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    tokenizer: Any = AutoTokenizer.from_pretrained(name)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise SourceError(f"tokenizer '{name}': it has no fast form; choose one with a tokenizer.json")
+    return backend, tokenizer.pad_token or tokenizer.eos_token
+
+
+def encode_texts(
+    tokenizer: LoadedTokenizer, texts: Sequence[str], max_tokens: int, pairs: Sequence[str] | None = None
+) -> Tokens:
+    """Token ids of texts, or of pairs of texts, with the tokenizer's special tokens, at most `max_tokens` a row."""
+    ids: list[np.ndarray] = []
+    lengths: list[int] = []
+    cut = 0
+    inputs: Sequence[Any] = texts if pairs is None else list(zip(texts, pairs, strict=True))
+    for start in range(0, len(inputs), CHUNK):
+        encoded = _encode(tokenizer, inputs[start : start + CHUNK], max_tokens)
+        cut += sum(1 for item in encoded if item.overflowing)
+        lengths += [len(item) for item in encoded]
+        ids.append(_flat(item.ids for item in encoded))
+    return Tokens(Ragged(_joined(ids), _offsets(lengths)), None, cut)
+
+
+def encode_words(
+    tokenizer: LoadedTokenizer, words: Sequence[Sequence[str]], tags: Sequence[Sequence[int]], max_tokens: int
+) -> Tokens:
+    """Token ids of sentences that are cut into words, and each word's tag on its first piece.
+
+    Pieces after a word's first, and special tokens, have the tag `IGNORE`.
+    """
+    xs: list[np.ndarray] = []
+    ys: list[np.ndarray] = []
+    lengths: list[int] = []
+    cut = 0
+    for start in range(0, len(words), CHUNK):
+        encoded = _encode(tokenizer, [list(w) for w in words[start : start + CHUNK]], max_tokens, words=True)
+        cut += sum(1 for item in encoded if item.overflowing)
+        lengths += [len(item) for item in encoded]
+        xs.append(_flat(item.ids for item in encoded))
+        chunk_tags = tags[start : start + CHUNK]
+        ys.append(_flat(_first_pieces(item, row) for item, row in zip(encoded, chunk_tags, strict=True)))
+    offsets = _offsets(lengths)
+    return Tokens(Ragged(_joined(xs), offsets), Ragged(_joined(ys), offsets), cut)
+
+
+def encode_generation(
+    tokenizer: LoadedTokenizer, prompts: Sequence[str], targets: Sequence[str], max_tokens: int
+) -> Tokens:
+    """Token ids of prompts (with special tokens) and of targets (without), each at most `max_tokens` long."""
+    x = encode_texts(tokenizer, prompts, max_tokens)
+    ids: list[np.ndarray] = []
+    lengths: list[int] = []
+    cut = 0
+    for start in range(0, len(targets), CHUNK):
+        encoded = _encode(tokenizer, targets[start : start + CHUNK], max_tokens, special=False)
+        cut += sum(1 for item in encoded if item.overflowing)
+        lengths += [len(item) for item in encoded]
+        ids.append(_flat(item.ids for item in encoded))
+    return Tokens(x.x, Ragged(_joined(ids), _offsets(lengths)), x.cut + cut)
+
+
+def _encode(
+    tokenizer: LoadedTokenizer, inputs: Sequence[Any], max_tokens: int, *, words: bool = False, special: bool = True
+) -> list[Encoding]:
+    backend = tokenizer.backend
+    backend.enable_truncation(max_tokens)
+    return backend.encode_batch_fast(list(inputs), is_pretokenized=words, add_special_tokens=special)
+
+
+def _first_pieces(item: Encoding, tags: Sequence[int]) -> list[int]:
+    out = []
+    previous = None
+    for word in item.word_ids:
+        out.append(IGNORE if word is None or word == previous else tags[word])
+        previous = word
+    return out
+
+
+def _flat(rows: Any) -> np.ndarray:
+    return np.fromiter(itertools.chain.from_iterable(rows), dtype=np.int32)
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.zeros(0, np.int32)
+
+
+def _offsets(lengths: list[int]) -> np.ndarray:
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
