@@ -17,7 +17,7 @@ from metapeft.errors import HubUnreachable, MetapeftError, SuiteError
 DESCRIPTION = "Turn a recipe into a task suite: rows, splits, leak audit, token ids, dataset card."
 EXAMPLES = [
     "python -m metapeft.build recipe=sentiment",
-    "python -m metapeft.build recipe=intent tasks=[banking77,snips] tokenizer=bert-base-uncased",
+    "python -m metapeft.build recipe=intent tasks=[banking77,hwu64] tokenizer=bert-base-uncased",
     "python -m metapeft.build recipe=sentiment files.multi_domain_sentiment=~/reviews",
     "python -m metapeft.build recipe=quickstart verify=true",
     "python -m metapeft.build list=true",

@@ -41,7 +41,7 @@ from metapeft.errors import MetapeftError, did_you_mean
 __all__ = ["UsageError", "guard", "help_text", "parse", "run"]
 
 Config = TypeVar("Config", bound=BaseModel)
-Path_ = tuple[Any, ...]  # keys from the model's root to a value
+KeyPath = tuple[Any, ...]  # keys from the model's root to a value
 
 HELP = {"--help", "-h"}
 EXIT_USER_ERROR = 2
@@ -80,10 +80,10 @@ class _Given:
     """
 
     tree: dict[str, Any] = field(default_factory=dict)
-    shown: dict[Path_, str] = field(default_factory=dict)
+    shown: dict[KeyPath, str] = field(default_factory=dict)
     mistakes: list[str] = field(default_factory=list)
 
-    def place(self, path: Path_, value: Any, *, file: str = "", typed: str = "") -> None:
+    def place(self, path: KeyPath, value: Any, *, file: str = "", typed: str = "") -> None:
         """Put a value at a path: a mapping is merged into what stands there, anything else replaces it."""
         if isinstance(value, dict) and value:
             for key, item in value.items():
@@ -97,7 +97,7 @@ class _Given:
         node[path[-1]] = value
         self.shown[path] = typed or f"@{file}: {_dotted(path)}={value!r}"
 
-    def how(self, path: Path_) -> str | None:
+    def how(self, path: KeyPath) -> str | None:
         """How the value at a path, or the innermost one around it, was given."""
         starts = [path[:length] for length in range(len(path), 0, -1)]
         return next((self.shown[start] for start in starts if start in self.shown), None)
@@ -138,7 +138,7 @@ def parse(model: type[Config], argv: Sequence[str], *, prog: str) -> Config:
 
 def _read_arguments(model: type[BaseModel], arguments: Sequence[str], given: _Given) -> None:
     rest = list(arguments)
-    typed: dict[Path_, str] = {}
+    typed: dict[KeyPath, str] = {}
     while rest:
         argument = rest.pop(0)
         key, equals, text = argument.removeprefix("--").partition("=")
@@ -182,7 +182,7 @@ def _read_file(model: type[BaseModel], name: str, given: _Given) -> None:
             given.place(found[0], value, file=name)
 
 
-def _find(model: type[BaseModel], key: str) -> tuple[Path_, Any] | None:
+def _find(model: type[BaseModel], key: str) -> tuple[KeyPath, Any] | None:
     """Follow a dotted key to its path and annotation. In a mapping of plain values the rest of the key is one name."""
     annotation: Any = model
     parts = key.split(".")
@@ -269,15 +269,17 @@ def _no_equals(model: type[BaseModel], argument: str, key: str, value: str) -> s
 
 def _explain(model: type[BaseModel], error: ValidationError, given: _Given) -> list[str]:
     """The mistakes of a validation, one line for each key: the several errors of a union are one mistake."""
-    lines: dict[Path_, list[str]] = {}
+    lines: dict[KeyPath, list[str]] = {}
     for problem in error.errors(include_url=False):
         path, kind, owner = _locate(model, problem["loc"])
         if path not in lines:
             lines[path] = _explain_one(problem, path, kind, owner, given.how(path))
-    return [line for found in lines.values() for line in found]
+    # where one member of a union says what is wrong inside it, the others need not say that they do not fit
+    inner = [path for path in lines if not any(path == other[: len(path)] and path != other for other in lines)]
+    return [line for path in inner for line in lines[path]]
 
 
-def _locate(model: type[BaseModel], loc: Path_) -> tuple[Path_, Any, type[BaseModel]]:
+def _locate(model: type[BaseModel], loc: KeyPath) -> tuple[KeyPath, Any, type[BaseModel]]:
     """The key path, field and model of an error's `loc`, which also holds places in lists and members of unions."""
     path: list[Any] = []
     kind: Any = model
@@ -304,7 +306,7 @@ def _locate(model: type[BaseModel], loc: Path_) -> tuple[Path_, Any, type[BaseMo
     return tuple(path), kind, owner
 
 
-def _explain_one(problem: Any, path: Path_, kind: Any, owner: type[BaseModel], shown: str | None) -> list[str]:
+def _explain_one(problem: Any, path: KeyPath, kind: Any, owner: type[BaseModel], shown: str | None) -> list[str]:
     key = _dotted(path)
     annotation = kind.annotation if isinstance(kind, FieldInfo) else kind
     if problem["type"] == "missing":
@@ -340,7 +342,7 @@ def _fits(annotation: Any, text: str) -> bool:
     return True
 
 
-def _dotted(path: Path_) -> str:
+def _dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
 
 

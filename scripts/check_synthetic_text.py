@@ -42,7 +42,8 @@ def accuracy(generator: str, params: dict[str, Any], draws: int, shots: int = 10
     for seed in range(draws):
         support = generate(generator, params, count, seed, "support")
         test = generate(generator, params, query, seed, "query")
-        model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10.0, max_iter=300))
+        features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+        model = make_pipeline(features, LogisticRegression(C=10.0, max_iter=300))
         model.fit([row["text"] for row in support], [row["label"] for row in support])
         scores.append(float(model.score([row["text"] for row in test], [row["label"] for row in test])))
     return statistics.mean(scores)

@@ -24,6 +24,7 @@ from metapeft.recipes.schema import (
     GenerationTask,
     HubSource,
     PointsTask,
+    PoolName,
     SyntheticSource,
     TaggingTask,
 )
@@ -149,11 +150,11 @@ TextTask = ClassificationTask | TaggingTask | GenerationTask
 
 
 def _read_text_pool(
-    task: TextTask, pool: str, session: Session, where: str, gathered: Gathered
+    task: TextTask, pool: PoolName, session: Session, where: str, gathered: Gathered
 ) -> tuple[list[Example], Counts]:
     source = task.source
     if isinstance(source, SyntheticSource):
-        params, size = source.params, source.size.get(pool, 0)
+        params, size = source.params, source.size[pool]
         rows: list[Row] = grammar.generate(source.generator, params, size, source.seed, pool)
         gathered.source = {"kind": "synthetic", "generator": source.generator, "params": params, "seed": source.seed}
         return read_pool(task, numbered(pool, iter(rows)), pool=pool, names=None, where=where)
@@ -230,7 +231,7 @@ def _gather_points(planned: PlannedTask, task: PointsTask, folder: Path) -> Gath
         raise SourceError(f"task '{task.id}': points come from a synthetic source only")
     gathered = Gathered(planned, {})
     for pool in POOLS:
-        size = source.size.get(pool, 0)
+        size = source.size[pool]
         x, y = points.generate(source.generator, source.params, size, source.seed, pool)
         flat = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), x.shape[1])
         ids = [f"{pool}:{index}" for index in range(len(y))]

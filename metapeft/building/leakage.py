@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -151,7 +152,8 @@ def audit(
             for row, digest in enumerate(prints.hashes.tolist()):
                 equal = by_hash.get(digest, ())
                 signature = prints.signatures[row]
-                for other_number, other_row in sorted({*equal, *index.query(sketch(signature))}):
+                candidates: list[Any] = index.query(sketch(signature))
+                for other_number, other_row in sorted({*equal, *candidates}):
                     other = tasks[other_number]
                     if not _leaks(task, side, number, other, other_number, shifts):
                         if other_number > number and (other_number, other_row) in equal and task.family == other.family:

@@ -22,7 +22,8 @@ from metapeft.building.gather import Gathered, Session, drop_rows, gather, sourc
 from metapeft.building.leakage import Findings, Fingerprinter, audit
 from metapeft.errors import RecipeError
 from metapeft.recipes.registry import Plan, PlannedTask
-from metapeft.recipes.schema import ClassificationTask, EpisodeDefaults, FilesSource, PointsTask, TaggingTask
+from metapeft.recipes.schema import ClassificationTask, EpisodeDefaults, FilesSource, GenerationTask, PointsTask, TaggingTask
+from metapeft.sources.examples import render
 from metapeft.tasks.suite import FORMAT, POOLS
 from metapeft.tokenization.tokenizer import (
     LoadedTokenizer,
@@ -222,7 +223,9 @@ def _tokenize(planned: PlannedTask, table: pa.Table, tokenizer: LoadedTokenizer,
     if isinstance(task, ClassificationTask):
         pairs = table["pair"].to_pylist() if task.fields.pair is not None else None
         return encode_texts(tokenizer, texts, max_tokens, pairs)
-    return encode_generation(tokenizer, texts, table["target"].to_pylist(), max_tokens)
+    assert isinstance(task, GenerationTask)
+    ending = render(task.prompt.rsplit("{text}", 1)[1], {})
+    return encode_generation(tokenizer, texts, table["target"].to_pylist(), max_tokens, ending)
 
 
 def tag_ids(labels: list[str]) -> dict[str, int]:

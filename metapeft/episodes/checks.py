@@ -17,6 +17,7 @@ from metapeft.episodes.episode import ARRAYS, Episode
 from metapeft.episodes.kinds import KINDS
 from metapeft.episodes.sampler import EpisodeSampler, Ways
 from metapeft.errors import EpisodeError
+from metapeft.tasks.pool import IGNORE
 from metapeft.tasks.suite import Suite, SuiteTask
 
 WITH_CLASSES = ("classification", "points")
@@ -199,6 +200,10 @@ def _check(report: KindReport, sampler: EpisodeSampler, episode: Episode, suite:
         report.fault("sizes", f"{where}: {rows} support rows, {wanted} asked for")
     if not len(episode.support_x) == len(support_y) == rows:
         report.fault("sizes", f"{where}: {len(episode.support_x)} inputs and {len(support_y)} labels, {rows} rows")
+    if suite.task(support_id).kind == "tagging":
+        untagged = int((support_y == IGNORE).all(axis=1).sum() + (query_y == IGNORE).all(axis=1).sum())
+        if untagged:
+            report.fault("labels", f"{where}: {untagged} sentences have no tag on any token")
     if ways:
         _check_labels(report, episode, where, support_y, query_y, suite, (support_id, query_id))
     shared = np.intersect1d(

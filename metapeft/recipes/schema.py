@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import string
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -18,7 +18,8 @@ RawLabel = str | int
 Range = Annotated[list[int], Field(min_length=2, max_length=2)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=64)]
 LONGEST_ID = 80
-DEFAULT_LIMIT: dict[Literal["support", "query"], int] = {"support": 10_000, "query": 2_500}
+PoolName = Literal["support", "query"]
+DEFAULT_LIMIT: dict[PoolName, int] = {"support": 10_000, "query": 2_500}
 
 
 class Strict(BaseModel):
@@ -83,7 +84,7 @@ class SyntheticSource(Strict):
     kind: Literal["synthetic"]
     generator: str = Field(description="a name that metapeft.sources knows")
     params: dict[str, Any] = Field(default={}, description="the generator's parameters")
-    size: dict[Literal["support", "query"], Annotated[int, Field(ge=1)]] = Field(description="rows of each pool")
+    size: dict[PoolName, Annotated[int, Field(ge=1)]] = Field(description="rows of each pool")
     seed: int = 0
 
     @field_validator("size")
@@ -150,7 +151,7 @@ class Filters(Strict):
     min_chars: int = Field(default=1, ge=1, description="shortest text kept, in characters")
     max_chars: int | None = Field(default=None, ge=1, description="longest text kept, in characters")
     where: dict[str, RawLabel | list[RawLabel]] = Field(
-        default={}, description="keep rows whose column has this value, or one of these"
+        default={}, description="keep rows whose column has this raw value, or one of these"
     )
 
     @model_validator(mode="after")
@@ -197,7 +198,7 @@ class TaskBase(Strict):
         description="one task for each combination of these values; they fill {name} in id and domain, and become "
         "parameters of the generator (difficulty also becomes the task's difficulty)",
     )
-    limit: dict[Literal["support", "query"], Annotated[int, Field(ge=1)]] = Field(
+    limit: dict[PoolName, Annotated[int, Field(ge=1)]] = Field(
         default=DEFAULT_LIMIT,
         description="most rows of each pool; which rows stay is decided by a hash of their text; a pool that is not "
         "named keeps its default",
@@ -210,9 +211,7 @@ class TaskBase(Strict):
 
     @field_validator("limit")
     @classmethod
-    def _limit_of_each_pool(
-        cls, value: dict[Literal["support", "query"], int]
-    ) -> dict[Literal["support", "query"], int]:
+    def _limit_of_each_pool(cls, value: dict[PoolName, int]) -> dict[PoolName, int]:
         return {**DEFAULT_LIMIT, **value}
 
     @model_validator(mode="after")
@@ -243,11 +242,11 @@ class TaskBase(Strict):
             seen.add(variant.id)
         return self
 
-    def variants(self) -> list[TaskBase]:
+    def variants(self) -> list[Self]:
         """One task for each combination of `expand`, in the order written; `[self]` without it."""
         if not self.expand:
             return [self]
-        out: list[TaskBase] = []
+        out: list[Self] = []
         for values in itertools.product(*self.expand.values()):
             chosen = dict(zip(self.expand, values, strict=True))
             assert isinstance(self.source, SyntheticSource)

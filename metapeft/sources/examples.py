@@ -22,6 +22,7 @@ from metapeft.recipes.schema import (
     Filters,
     GenerationTask,
     Labelled,
+    PoolName,
     TaggingTask,
     Template,
     template_places,
@@ -219,7 +220,7 @@ def read_pool(
     task: TextTask,
     rows: Iterable[tuple[str, Row]],
     *,
-    pool: str,
+    pool: PoolName,
     names: list[str] | None,
     where: str,
     side: Callable[[str], bool] = lambda text: True,
@@ -396,7 +397,7 @@ def _generation(task: GenerationTask) -> Builder:
             return None
         prompt = render(task.prompt, {"text": text.strip()})
         extra = {name: _as_text(read(row)) for name, read in kept.items()}
-        return Example(row_id, text, {"row_id": row_id, "text": prompt, "target": target.strip(), **extra})
+        return Example(row_id, text, {"row_id": row_id, "text": prompt, "target": target.strip("\n").rstrip(), **extra})
 
     return build
 

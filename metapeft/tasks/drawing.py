@@ -113,9 +113,7 @@ def check_enough(sides: Sides, ways: int, shots: int, query_size: int) -> np.nda
     )
 
 
-def pick_classes(
-    sides: Sides, state: np.ndarray, ways: np.ndarray, shots: np.ndarray, query_size: int
-) -> np.ndarray:
+def pick_classes(sides: Sides, state: np.ndarray, ways: np.ndarray, shots: np.ndarray, query_size: int) -> np.ndarray:
     """Choose the classes of each episode among those with enough rows for it.
 
     Support: for each episode, every ordered choice of distinct eligible classes, all equally likely.

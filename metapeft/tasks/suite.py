@@ -16,7 +16,7 @@ import numpy as np
 
 from metapeft import atomic
 from metapeft.errors import SuiteError, did_you_mean
-from metapeft.recipes.schema import EpisodeDefaults
+from metapeft.recipes.schema import EpisodeDefaults, PoolName
 from metapeft.sources.examples import text_hash
 from metapeft.tasks.config import TaskConfig
 from metapeft.tasks.distribution import TaskDistribution
@@ -24,7 +24,7 @@ from metapeft.tasks.pool import Kind, Pool, Ragged
 from metapeft.tasks.task import Task
 
 FORMAT = 1
-POOLS = ("support", "query")
+POOLS: tuple[PoolName, ...] = ("support", "query")
 
 
 @dataclass(frozen=True)

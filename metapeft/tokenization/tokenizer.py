@@ -141,10 +141,21 @@ def encode_words(
 
 
 def encode_generation(
-    tokenizer: LoadedTokenizer, prompts: Sequence[str], targets: Sequence[str], max_tokens: int
+    tokenizer: LoadedTokenizer, prompts: Sequence[str], targets: Sequence[str], max_tokens: int, ending: str = ""
 ) -> Tokens:
-    """Token ids of prompts (with special tokens) and of targets (without), each at most `max_tokens` long."""
-    x = encode_texts(tokenizer, prompts, max_tokens)
+    """Token ids of prompts (with special tokens) and of targets (without), each at most `max_tokens` long.
+
+    Args:
+        tokenizer: any.
+        prompts: each with `ending` at its end.
+        targets: as many.
+        max_tokens: longest prompt, and longest target.
+        ending: what the prompts end with, such as "Summary:". Where a prompt is too long its middle is cut and this
+            stays, because it says what is asked for.
+    """
+    kept = len(tokenizer.backend.encode(ending).ids) - len(tokenizer.backend.encode("").ids)
+    ends = _special_tokens_after(tokenizer)
+    x = _encode_keeping_the_end(tokenizer, prompts, max_tokens, min(kept + ends, max_tokens - 1))
     ids: list[np.ndarray] = []
     lengths: list[int] = []
     cut = 0
@@ -156,12 +167,34 @@ def encode_generation(
     return Tokens(x.x, Ragged(_joined(ids), _offsets(lengths)), x.cut + cut)
 
 
+def _special_tokens_after(tokenizer: LoadedTokenizer) -> int:
+    """How many special tokens the tokenizer puts after a text."""
+    mask = tokenizer.backend.encode("a").special_tokens_mask
+    return mask[::-1].index(0) if 0 in mask else 0
+
+
+def _encode_keeping_the_end(tokenizer: LoadedTokenizer, texts: Sequence[str], max_tokens: int, kept: int) -> Tokens:
+    tokenizer.backend.no_truncation()
+    rows: list[list[int]] = []
+    cut = 0
+    for start in range(0, len(texts), CHUNK):
+        for item in tokenizer.backend.encode_batch_fast(list(texts[start : start + CHUNK])):
+            ids = item.ids
+            if len(ids) > max_tokens:
+                cut += 1
+                ids = ids[: max_tokens - kept] + ids[len(ids) - kept :]
+            rows.append(ids)
+    return Tokens(Ragged(_flat(rows), _offsets([len(row) for row in rows])), None, cut)
+
+
 def _encode(
     tokenizer: LoadedTokenizer, inputs: Sequence[Any], max_tokens: int, *, words: bool = False, special: bool = True
 ) -> list[Encoding]:
     backend = tokenizer.backend
     backend.enable_truncation(max_tokens)
-    return backend.encode_batch_fast(list(inputs), is_pretokenized=words, add_special_tokens=special)
+    # the fast form forgets which word a piece came from
+    encode = backend.encode_batch if words else backend.encode_batch_fast
+    return encode(list(inputs), is_pretokenized=words, add_special_tokens=special)
 
 
 def _first_pieces(item: Encoding, tags: Sequence[int]) -> list[int]:

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from made_tasks import config, text_pool, text_task
 
 from metapeft import strict_yaml
 from metapeft.episodes import Curriculum, CurriculumSampler, EpisodeSampler, Stage, read_curriculum
 from metapeft.errors import EpisodeError, RecipeError
 from metapeft.tasks import Task, TaskDistribution
+from tests.tasks.made_tasks import config, text_pool, text_task
 
 TWO = """
 stages:

@@ -3,10 +3,10 @@ import dataclasses
 import mlx.core as mx
 import numpy as np
 import pytest
-from made_tasks import config, generation_task, tagging_task, text_task
 
 from metapeft.episodes import Episode, EpisodeSampler
 from metapeft.tasks import IGNORE, Task, TaskDistribution
+from tests.tasks.made_tasks import config, generation_task, tagging_task, text_task
 
 
 def episode(task: Task, **settings) -> Episode:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_tasks import chi_square_ok, config, tagging_task, text_task
 
 from metapeft.episodes import kinds
 from metapeft.errors import EpisodeError
 from metapeft.tasks import Task
 from metapeft.tasks.sampling import fold, key_of
+from tests.tasks.made_tasks import chi_square_ok, config, tagging_task, text_task
 
 
 def states(count: int, seed: int = 0) -> np.ndarray:

@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_tasks import chi_square_ok, config, generation_task, tagging_task, text_task
 
 from metapeft.episodes import Episode, EpisodeSampler
 from metapeft.errors import EpisodeError
 from metapeft.tasks import Task, TaskDistribution, TaskError
+from tests.tasks.made_tasks import chi_square_ok, config, generation_task, tagging_task, text_task
 
 ARRAYS = ("support_x", "support_y", "query_x", "query_y", "support_lengths", "query_lengths")
 TASKS = TaskDistribution([
@@ -82,10 +82,7 @@ def test_indices_are_the_rows_of_the_episodes(name, first, count):
         draws = sampler.indices(episode.index, 1, episode.task_id)
         for side in ("support", "query"):
             labelled = {
-                (int(row), label)
-                for label, rows in enumerate(getattr(draws, side)[0])
-                for row in rows
-                if row >= 0
+                (int(row), label) for label, rows in enumerate(getattr(draws, side)[0]) for row in rows if row >= 0
             }
             rows, y = getattr(episode, f"{side}_rows"), getattr(episode, f"{side}_y")
             labels = y if len(episode.classes) else np.zeros(len(rows), int)

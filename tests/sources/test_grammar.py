@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from metapeft import strict_yaml
 from metapeft.errors import RecipeError
-from metapeft.recipes.schema import Recipe
+from metapeft.recipes.schema import Recipe, SyntheticSource, TaskBase
 from metapeft.sources.grammar import GENERATORS, generate, labels, validate
-from metapeft.sources.grammar.engine import Draw, articles, fill, sentence, typo
+from metapeft.sources.grammar.engine import Draw, Generator, Params, articles, distinct_rows, fill, sentence, typo
 from metapeft.sources.grammar.tagging_lexicon import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +35,13 @@ EXAMPLES = {
     "code_python": {"style": "bugfix"},
     "code_javascript": {"style": "completion"},
 }
+
+
+def source_of(task: TaskBase) -> SyntheticSource:
+    assert isinstance(task.source, SyntheticSource)
+    return task.source
+
+
 CLASSIFICATION = [name for name, generator in GENERATORS.items() if generator.kind == "classification"]
 
 
@@ -61,8 +68,8 @@ def test_rows_do_not_depend_on_the_hash_seed():
     )
     seen = {
         subprocess.run(
-            [sys.executable, "-c", program], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
-            capture_output=True, text=True, check=True,
+            [sys.executable, "-c", program], cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,  # noqa: E501
         ).stdout
         for seed in ("1", "2")
     }  # fmt: skip
@@ -113,8 +120,12 @@ def test_both_mistakes_are_told_at_once():
 
 
 def test_asking_for_more_texts_than_there_are_is_an_error():
-    with pytest.raises(RecipeError, match="run out"):
-        generate("judgement", {"task": "offensive", "difficulty": 0.0}, 200_000, 0, "support")
+    def maker(params):
+        return lambda draw, label: {"text": str(draw.below(20))}
+
+    few = Generator("generation", Params, lambda params: [], maker)
+    with pytest.raises(RecipeError, match="run out of different texts"):
+        distinct_rows("few", few, Params(), 20, 0, "support")
 
 
 def test_intents_of_all_domains():
@@ -160,9 +171,10 @@ def test_hard_tagging_reuses_words_across_types():
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31), task=st.sampled_from(VARIANTS))
 def test_no_place_or_alternative_is_left_unfilled(seed, task):
-    if task.source.generator.startswith(("code", "sql")):
+    source = source_of(task)
+    if source.generator.startswith(("code", "sql")):
         return
-    for row in generate(task.source.generator, task.source.params, 12, seed, "support"):
+    for row in generate(source.generator, source.params, 12, seed, "support"):
         text = content(row) + str(row.get("target", ""))
         assert not set(text) & set("{}[]|;") - {";"}
         assert "a(n)" not in text
@@ -198,7 +210,8 @@ def test_sql_targets_run(tables):
         base.close()
         kinds |= {word for word in ("JOIN", "GROUP", "HAVING", "LIMIT", "AVG") if word in row["target"]}
     assert found > 100  # most questions have an answer in the little database
-    assert {"GROUP", "HAVING", "LIMIT"} <= kinds and ("JOIN" in kinds) == (tables == 2)
+    assert {"GROUP", "HAVING", "LIMIT"} <= kinds
+    assert ("JOIN" in kinds) == (tables == 2)
 
 
 def passes(program: str, tests: str) -> bool:
@@ -213,20 +226,22 @@ def test_python_completions_pass_their_tests_and_bugs_fail_them():
     for row in generate("code_python", {"style": "completion", "difficulty": 1.0}, 300, 0, "support"):
         assert passes(row["text"] + row["target"], row["tests"]), row
     for row in generate("code_python", {"style": "bugfix", "difficulty": 1.0}, 300, 0, "support"):
-        assert passes(row["target"], row["tests"]) and not passes(row["text"], row["tests"]), row
+        assert passes(row["target"], row["tests"]), row
+        assert not passes(row["text"], row["tests"]), row
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_javascript_passes_its_tests_and_bugs_fail_them(tmp_path):
     right = [row["text"] + row["target"] + row["tests"]
-             for row in generate("code_javascript", {"style": "completion", "difficulty": 1.0}, 150, 0, "support")]  # fmt: skip
+             for row in generate("code_javascript", {"style": "completion", "difficulty": 1.0}, 150, 0, "support")]  # fmt: skip  # noqa: E501
     mended = generate("code_javascript", {"style": "bugfix", "difficulty": 1.0}, 150, 0, "support")
     right += [row["target"] + row["tests"] for row in mended]
     wrong = [row["text"] + row["tests"] for row in mended]
     script = tmp_path / "run.js"
     script.write_text(
         "const fails = code => { try { new Function(code)(); return false; } catch (e) { return true; } };\n"
-        f"console.log(JSON.stringify([{json.dumps(right)}.filter(fails), {json.dumps(wrong)}.filter(c => !fails(c))]));"
+        f"const right = {json.dumps(right)}, wrong = {json.dumps(wrong)};\n"
+        "console.log(JSON.stringify([right.filter(fails), wrong.filter(code => !fails(code))]));"
     )
     out = subprocess.run(["node", str(script)], capture_output=True, text=True, check=True).stdout
     assert json.loads(out) == [[], []]
@@ -244,11 +259,8 @@ HARD_CASES = [
 @pytest.mark.parametrize(("name", "params"), HARD_CASES)
 def test_a_bag_of_words_finds_hard_texts_harder(name, params):
     pytest.importorskip("sklearn")
-    sys.path.insert(0, str(ROOT / "scripts"))
-    try:
-        from check_synthetic_text import accuracy
-    finally:
-        sys.path.pop(0)
+    from check_synthetic_text import accuracy
+
     easy, hard = (accuracy(name, {**params, "difficulty": value}, draws=2, query=200) for value in (0.0, 1.0))
     classes = len(labels(name, params))
     assert 1.02 / classes < hard < 0.9
@@ -256,13 +268,14 @@ def test_a_bag_of_words_finds_hard_texts_harder(name, params):
 
 
 def test_the_recipe_lists_the_labels_of_its_generators():
-    assert {variant.source.generator for variant in VARIANTS} == set(GENERATORS)
+    assert {source_of(variant).generator for variant in VARIANTS} == set(GENERATORS)
     ids = [variant.id for variant in VARIANTS]
     assert len(set(ids)) == len(ids)
     for variant in VARIANTS:
-        validate(variant.source.generator, variant.source.params)
-        assert getattr(variant, "labels", []) == labels(variant.source.generator, variant.source.params), variant.id
-        assert variant.source.params["difficulty"] == variant.difficulty
+        source = source_of(variant)
+        validate(source.generator, source.params)
+        assert getattr(variant, "labels", []) == labels(source.generator, source.params), variant.id
+        assert source.params["difficulty"] == variant.difficulty
     for pair in RECIPE.domain_shift:
         assert {pair.support, pair.query} <= set(ids)
 

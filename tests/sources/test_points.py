@@ -17,6 +17,7 @@ from metapeft.errors import RecipeError
 from metapeft.recipes.schema import PointsTask, Recipe
 from metapeft.sources.points import GENERATORS, classes, generate, validate
 
+STEADY = settings(deadline=None, derandomize=True)  # the same examples each time; a busy machine is no failure
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 NONLINEAR: list[tuple[str, dict[str, Any]]] = [
     ("xor", {}),
@@ -58,6 +59,7 @@ def both_pools(generator: str, params: dict[str, Any], seed: int = 0) -> tuple[n
 # --- the contract ---------------------------------------------------------------------------------
 
 
+@STEADY
 @given(
     st.sampled_from(EVERY),
     st.integers(1, 60),
@@ -65,7 +67,6 @@ def both_pools(generator: str, params: dict[str, Any], seed: int = 0) -> tuple[n
     st.sampled_from(["support", "query"]),
     st.sampled_from([0.0, 0.1, 0.2]),
 )
-@settings(max_examples=80, deadline=None)
 def test_shapes_types_and_balance(
     case: tuple[str, dict[str, Any]], rows: int, seed: int, pool: Any, noise: float
 ) -> None:

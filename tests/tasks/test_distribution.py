@@ -1,10 +1,10 @@
 import mlx.core as mx
 import numpy as np
 import pytest
-from made_tasks import chi_square_ok, config, generation_task, tagging_task, text_task
 
 from metapeft.errors import EpisodeError
 from metapeft.tasks import Task, TaskConfig, TaskDistribution, TaskError
+from tests.tasks.made_tasks import chi_square_ok, config, generation_task, tagging_task, text_task
 
 
 def points(*ids: str) -> list[TaskConfig]:

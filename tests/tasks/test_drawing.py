@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from made_tasks import generation_task, text_task
 
 from metapeft.errors import EpisodeError
 from metapeft.tasks import drawing
 from metapeft.tasks.sampling import fold, key_of, spread
+from tests.tasks.made_tasks import generation_task, text_task
 
 
 def state(count: int) -> np.ndarray:

@@ -2,10 +2,10 @@ import math
 
 import numpy as np
 import pytest
-from made_tasks import generation_pool, ragged, tagging_pool, text_pool
 
 from metapeft.tasks import Pool
 from metapeft.tasks.features import NUMERIC, VECTOR_DIMS, feature_vector, hashed_tokens, task_features
+from tests.tasks.made_tasks import generation_pool, ragged, tagging_pool, text_pool
 
 POOLS = {
     "classification": text_pool([5, 7, 9]),

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_tasks import generation_pool, ragged
 
 from metapeft.tasks import IGNORE, Pool, Ragged
 from metapeft.tasks.padding import bucket_length, gather_x, gather_y, pad_rows
+from tests.tasks.made_tasks import generation_pool, ragged
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_tasks import chi_square_ok
 
 from metapeft.tasks import sampling
 from metapeft.tasks.sampling import fold, key_of
+from tests.tasks.made_tasks import chi_square_ok
 
 PROPERTY = settings(deadline=None, max_examples=50, derandomize=True)
 sizes = st.integers(0, 30).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))

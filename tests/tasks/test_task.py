@@ -1,10 +1,10 @@
 import mlx.core as mx
 import numpy as np
 import pytest
-from made_tasks import config, generation_task, ragged, tagging_task, text_pool, text_task
 
 from metapeft.errors import RecipeError
 from metapeft.tasks import IGNORE, Pool, Task, TaskConfig, TaskError
+from tests.tasks.made_tasks import config, generation_task, ragged, tagging_task, text_pool, text_task
 
 
 def points_task(task_id="p", **other) -> Task:

@@ -23,7 +23,7 @@ Language = Literal["python", "javascript"]
 
 class CodeParams(Params):
     style: one_of(STYLES)  # type: ignore[valid-type]
-    difficulty: float = Field(default=0.5, ge=0, le=1, description="the harder, the more functions also map what they keep")
+    difficulty: float = Field(default=0.5, ge=0, le=1, description="share of functions that also map what they keep")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,8 @@ def _tests(program: Program, inputs: list[Any], language: Language) -> str:
         return "\n".join(f"assert {program.name}({given!r}) == {program(given)!r}" for given in inputs)
     lines = []
     for given in inputs:
-        call, wanted = f"{_camel(program.name)}({json.dumps(given)})", json.dumps(json.dumps(program(given), separators=(",", ":")))
+        call = f"{_camel(program.name)}({json.dumps(given)})"
+        wanted = json.dumps(json.dumps(program(given), separators=(",", ":")))
         lines.append(f"if (JSON.stringify({call}) !== {wanted}) throw new Error({json.dumps(call)});")
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@ Every part has its English, its Python, its JavaScript and a Python function of 
 expected values of the tests are computed. `{x}` is the item, `{k}` the constant of the part.
 """
 
+# ruff: noqa: E501 - a part a line reads better
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -103,20 +104,75 @@ WORDS = Family(
     python_items="{a}.split()",
     javascript_items='{a}.split(" ")',
     filters=(
-        Step("longer_than_{k}", "{} longer than {k} letters", "len({x}) > {k}", "{x}.length > {k}", lambda x, k: len(x) > k, SMALL[:4]),
-        Step("shorter_than_{k}", "{} shorter than {k} letters", "len({x}) < {k}", "{x}.length < {k}", lambda x, k: len(x) < k, SMALL[1:5]),
-        Step("with_{k}", "{} that contain the letter {k}", '"{k}" in {x}', '{x}.includes("{k}")', lambda x, k: k in x, ANY_LETTER),
-        Step("without_{k}", "{} without the letter {k}", '"{k}" not in {x}', '!{x}.includes("{k}")', lambda x, k: k not in x, ANY_LETTER),
-        Step("starting_with_{k}", "{} that start with {k}", '{x}.startswith("{k}")', '{x}.startsWith("{k}")', lambda x, k: x.startswith(k), ANY_LETTER),
-        Step("ending_with_{k}", "{} that end with {k}", '{x}.endswith("{k}")', '{x}.endsWith("{k}")', lambda x, k: x.endswith(k), ANY_LETTER),
+        Step(
+            "longer_than_{k}",
+            "{} longer than {k} letters",
+            "len({x}) > {k}",
+            "{x}.length > {k}",
+            lambda x, k: len(x) > k,
+            SMALL[:4],
+        ),
+        Step(
+            "shorter_than_{k}",
+            "{} shorter than {k} letters",
+            "len({x}) < {k}",
+            "{x}.length < {k}",
+            lambda x, k: len(x) < k,
+            SMALL[1:5],
+        ),
+        Step(
+            "with_{k}",
+            "{} that contain the letter {k}",
+            '"{k}" in {x}',
+            '{x}.includes("{k}")',
+            lambda x, k: k in x,
+            ANY_LETTER,
+        ),
+        Step(
+            "without_{k}",
+            "{} without the letter {k}",
+            '"{k}" not in {x}',
+            '!{x}.includes("{k}")',
+            lambda x, k: k not in x,
+            ANY_LETTER,
+        ),
+        Step(
+            "starting_with_{k}",
+            "{} that start with {k}",
+            '{x}.startswith("{k}")',
+            '{x}.startsWith("{k}")',
+            lambda x, k: x.startswith(k),
+            ANY_LETTER,
+        ),
+        Step(
+            "ending_with_{k}",
+            "{} that end with {k}",
+            '{x}.endswith("{k}")',
+            '{x}.endsWith("{k}")',
+            lambda x, k: x.endswith(k),
+            ANY_LETTER,
+        ),
     ),
     maps=(
         SAME,
         Step("upper", "the {} in upper case", "{x}.upper()", "{x}.toUpperCase()", lambda x, k: x.upper()),
         Step("lengths", "the lengths of the {}", "len({x})", "{x}.length", lambda x, k: len(x)),
-        Step("reversed", "the {} spelled backwards", "{x}[::-1]", '{x}.split("").reverse().join("")', lambda x, k: x[::-1]),
+        Step(
+            "reversed",
+            "the {} spelled backwards",
+            "{x}[::-1]",
+            '{x}.split("").reverse().join("")',
+            lambda x, k: x[::-1],
+        ),
         Step("initials", "the first letters of the {}", "{x}[0]", "{x}[0]", lambda x, k: x[0]),
-        Step("first_{k}_letters", "the first {k} letters of the {}", "{x}[:{k}]", "{x}.slice(0, {k})", lambda x, k: x[:k], SMALL[:3]),
+        Step(
+            "first_{k}_letters",
+            "the first {k} letters of the {}",
+            "{x}[:{k}]",
+            "{x}.slice(0, {k})",
+            lambda x, k: x[:k],
+            SMALL[:3],
+        ),
     ),
     reduces=(COUNT, LIST),
 )

@@ -32,7 +32,7 @@ NAMED, OTHERS = phrases(CLAUSES["named"]), phrases(CLAUSES["others"])
 @cache
 def wordings() -> dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]:
     """Emotion to (feeling words, events, reactions)."""
-    out = {}
+    out: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {}
     for line in EMOTIONS.strip().splitlines():
         name, _, lists = line.strip().partition(": ")
         feelings, events, reactions = lists.split(" / ")

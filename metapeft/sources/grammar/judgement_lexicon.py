@@ -80,5 +80,9 @@ UNDECIDED = phrases("""what is known about {question}?; the council discusses {q
     the agenda had {question} on it [again|for an hour]; there are [two|three] leaflets about {question} in the hall""")
 REBUTTAL = phrases("""they say that {reason}, [which is nonsense|I do not buy it|and that convinces nobody]; [supposedly|allegedly] {reason}, [hardly|as if];
     my [neighbour|brother|colleague] thinks {reason} and is [wrong|mistaken]; that {reason} is a myth""")
-ARGUMENT = phrases("""{reason}; after all {reason}; remember that {reason}; it is plain that {reason}; as I see it, {reason}; for me it counts that {reason}""")
-BOTH_SIDES = phrases("""some say that {pro}, others that {con}; the leaflet lists that {pro} and that {con}; one speaker said that {con}, another that {pro}""")
+ARGUMENT = phrases(
+    """{reason}; after all {reason}; remember that {reason}; it is plain that {reason}; as I see it, {reason}; for me it counts that {reason}"""
+)
+BOTH_SIDES = phrases(
+    """some say that {pro}, others that {con}; the leaflet lists that {pro} and that {con}; one speaker said that {con}, another that {pro}"""
+)

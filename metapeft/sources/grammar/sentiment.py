@@ -10,13 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from metapeft.sources.grammar.engine import ClassificationParams, Draw, Generator, Row, fill, one_of, phrases, sentence, typo
+from metapeft.sources.grammar.engine import (
+    ClassificationParams,
+    Draw,
+    Generator,
+    Row,
+    fill,
+    one_of,
+    sentence,
+    typo,
+)
 from metapeft.sources.grammar.fillers import FILLERS
 from metapeft.sources.grammar.sentiment_lexicon import (
     ASPECTS,
     BALANCED,
+    CONTRASTS,
+    ELSEWHERE,
+    NEGATED,
+    OPENERS,
     OPINION_HOLDERS,
+    PLAIN,
     POLAR_WORDS,
+    REVERSED,
     VERDICTS,
     Aspect,
     aspects,
@@ -24,32 +39,6 @@ from metapeft.sources.grammar.sentiment_lexicon import (
 )
 
 OPPOSITE = {"positive": "negative", "negative": "positive"}
-PLAIN = phrases("""the {noun} {verb} {word}; {noun}: {word}; the {noun} {verb} really {word}; I find the {noun} {word};
-    I must say the {noun} {verb} {word}""")
-NEGATED = phrases("""the {noun} {verb} not {word} [at all|in the least|by any measure]; nobody [could|would] call the {noun} {word};
-    the {noun} {verb} anything but {word}; the {noun} {verb} far from {word}; I would never [say|claim] the {noun} {verb} {word};
-    the {noun} {verb} the opposite of {word}; whoever says the {noun} {verb} {word} is [wrong|mistaken|joking];
-    there is no way to describe the {noun} as {word}""")
-REVERSED = phrases("""{who} [said|swore|told me] the {noun} {verb} {word}, [and that is false|but no|which proved untrue|not so];
-    I [expected|thought] the {noun} [would be|to prove] {word}, and I was [wrong|mistaken];
-    I [waited|kept waiting] for the {noun} to turn out {word}, and it never [did|happened];
-    the {noun} [should|ought to] be {word} by all accounts, and [is not|the opposite is true];
-    {who} must have meant another {item} when calling the {noun} {word}""")
-CONTRASTS = (
-    "{aside}, but {main}",
-    "although {aside}, {main}",
-    "{aside}. Still, {main}",
-    "{aside}, yet {main}",
-    "granted, {aside}. In the end, though, {main}",
-    "even if {aside}, {main}",
-    "{aside}, and none of that matters, because {main}",
-    "yes, {aside}, and all the same {main}",
-)
-ELSEWHERE = phrases("""my [old|last|previous] {item} was {word}; the {item} [my parents have|at work|of my cousin] is {word};
-    the [one|other {item}] I sent back was {word}; {who} has a(n) {item} that is {word};
-    the rival {item} in the [advert|window] looked {word}""")
-OPENERS = phrases("""about this {item}; my [short|honest] view of the {item}; [a week|a month|three days] with this {item};
-    [had|tried] this {item} [twice|once] now; on the {item} everybody talks about; [quick|brief] note on the {item}""")
 
 
 class SentimentParams(ClassificationParams):

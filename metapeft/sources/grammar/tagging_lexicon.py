@@ -35,7 +35,10 @@ PARTS: dict[str, tuple[str, ...]] = {
     "thing": words("a report, the budget, new plans, the weather, an old bridge, the results, a long delay, the music, two maps, the food"),
 }  # fmt: skip
 
-_PERSON, _PLACE = phrases("{first} {last}; {last}; {first}; {first} [A.|M.|J.] {last}"), phrases("{root}{ending}; Port {root}{ending}; [North|South|East|New] {root}{ending}; Lake {root}{ending}")
+_PERSON, _PLACE = (
+    phrases("{first} {last}; {last}; {first}; {first} [A.|M.|J.] {last}"),
+    phrases("{root}{ending}; Port {root}{ending}; [North|South|East|New] {root}{ending}; Lake {root}{ending}"),
+)
 
 NAMES: dict[str, dict[str, tuple[str, ...]]] = {
     "news": {
