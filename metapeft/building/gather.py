@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metapeft import atomic
-from metapeft.building.leakage import AuditedTask, Fingerprinter, Fingerprints
+from metapeft.building.leakage import AuditedTask, Fingerprints, fingerprints
 from metapeft.errors import SourceError, did_you_mean
 from metapeft.recipes.registry import PlannedTask
 from metapeft.recipes.schema import (
@@ -52,19 +52,18 @@ class Gathered:
         counts: what became of the rows, by pool.
         found: rows of each split, where the source has splits.
         source: what the manifest says of the source.
-        prints: by pool, a function that waits for the fingerprints of the leak audit; empty for points.
+        prints: by pool, the fingerprints for the leak audit; empty for points.
     """
 
     planned: PlannedTask
     counts: dict[str, Counts]
     found: dict[str, int] = field(default_factory=dict)
     source: dict[str, Any] = field(default_factory=dict)
-    prints: dict[str, Callable[[], Fingerprints]] = field(default_factory=dict)
+    prints: dict[str, Fingerprints] = field(default_factory=dict)
 
     def audited(self) -> AuditedTask:
         """The task as the leak audit sees it."""
-        prints = {pool: wait() for pool, wait in self.prints.items()}
-        return AuditedTask(self.planned.task.id, self.planned.family, prints["support"], prints["query"])
+        return AuditedTask(self.planned.task.id, self.planned.family, self.prints["support"], self.prints["query"])
 
 
 @dataclass
@@ -113,7 +112,7 @@ def source_key(planned: PlannedTask, session: Session) -> str:
     return "synthetic"
 
 
-def gather(planned: PlannedTask, folder: Path, session: Session, where: str, prints: Fingerprinter) -> Gathered:
+def gather(planned: PlannedTask, folder: Path, session: Session, where: str) -> Gathered:
     """Read a task's source and write `support.parquet` and `query.parquet` below `folder`.
 
     Args:
@@ -121,7 +120,6 @@ def gather(planned: PlannedTask, folder: Path, session: Session, where: str, pri
         folder: its own staging folder; made here.
         session: what this build knows of its sources.
         where: recipe and task, for errors.
-        prints: makes the fingerprints for the leak audit.
 
     Raises:
         SourceError, HubUnreachable: rows cannot be had.
@@ -141,7 +139,7 @@ def gather(planned: PlannedTask, folder: Path, session: Session, where: str, pri
                 "Look at its splits, filters and labels"
             )
         gathered.counts[pool] = counts
-        gathered.prints[pool] = prints.start([example.text for example in examples])
+        gathered.prints[pool] = fingerprints([example.text for example in examples])
         write_rows(folder / f"{pool}.parquet", task, [example.columns for example in examples])
     return gathered
 

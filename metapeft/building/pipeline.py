@@ -19,10 +19,17 @@ import pyarrow.parquet as pq
 from metapeft import atomic
 from metapeft.building import card
 from metapeft.building.gather import Gathered, Session, drop_rows, gather, source_key
-from metapeft.building.leakage import Findings, Fingerprinter, audit
+from metapeft.building.leakage import Findings, audit
 from metapeft.errors import RecipeError
 from metapeft.recipes.registry import Plan, PlannedTask
-from metapeft.recipes.schema import ClassificationTask, EpisodeDefaults, FilesSource, GenerationTask, PointsTask, TaggingTask
+from metapeft.recipes.schema import (
+    ClassificationTask,
+    EpisodeDefaults,
+    FilesSource,
+    GenerationTask,
+    PointsTask,
+    TaggingTask,
+)
 from metapeft.sources.examples import render
 from metapeft.tasks.suite import FORMAT, POOLS
 from metapeft.tokenization.tokenizer import (
@@ -128,14 +135,13 @@ def assemble(order: Order, staging: Path, session: Session, inputs: str, note: N
         raise RecipeError(f"recipe '{recipe}': every task needs files of yours; name their folders: {named}")
     tokenizer = load_tokenizer(order.tokenizer)
     gathered: list[Gathered] = []
-    with Fingerprinter() as prints:
-        for number, planned in enumerate(built, 1):
-            where = f"recipe '{recipe}', task '{planned.task.id}'"
-            done = gather(planned, staging / planned.task.id, session, where, prints)
-            gathered.append(done)
-            rows = " + ".join(f"{done.counts[pool].kept:,}" for pool in POOLS)
-            note(f"[{number}/{len(built)}] {planned.task.id}: {rows} rows")
-        findings = _audit(order, gathered, staging, note)
+    for number, planned in enumerate(built, 1):
+        where = f"recipe '{recipe}', task '{planned.task.id}'"
+        done = gather(planned, staging / planned.task.id, session, where)
+        gathered.append(done)
+        rows = " + ".join(f"{done.counts[pool].kept:,}" for pool in POOLS)
+        note(f"[{number}/{len(built)}] {planned.task.id}: {rows} rows")
+    findings = _audit(order, gathered, staging, note)
     note(f"tokenizing {len(built)} tasks with '{tokenizer.name}'")
     entries = [_finish(order, item, findings, staging, tokenizer, recipe) for item in gathered]
     return _describe(order, entries, skipped, findings, tokenizer, staging, inputs)
