@@ -7,12 +7,18 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from metapeft import cli
-from metapeft.errors import HubUnreachable, MetapeftError, SuiteError
+from metapeft.errors import HubUnreachable, MetapeftError, SuiteError, did_you_mean
+
+if TYPE_CHECKING:
+    from metapeft.building.gather import Session
+    from metapeft.building.pipeline import Note, Order
+    from metapeft.recipes.registry import Plan
+    from metapeft.tasks.suite import Suite
 
 DESCRIPTION = "Turn a recipe into a task suite: rows, splits, leak audit, token ids, dataset card."
 EXAMPLES = [
@@ -136,7 +142,7 @@ def _build_plan(config: BuildConfig, *, synthetic: bool) -> int:
     return 0
 
 
-def _verify(old, order, session, inputs: str, note) -> int:  # type: ignore[no-untyped-def]
+def _verify(old: Suite, order: Order, session: Session, inputs: str, note: Note) -> int:
     from metapeft.building import pipeline
 
     problems = old.damaged()
@@ -157,10 +163,9 @@ def _verify(old, order, session, inputs: str, note) -> int:  # type: ignore[no-u
     return 1 if problems else 0
 
 
-def _check_files(config: BuildConfig, plan) -> None:  # type: ignore[no-untyped-def]
-    from metapeft.errors import did_you_mean
-
-    known = {planned.task.source.name for planned in plan.tasks if planned.task.source.kind == "files"}
+def _check_files(config: BuildConfig, plan: Plan) -> None:
+    sources = [planned.task.source for planned in plan.tasks]
+    known = {source.name for source in sources if source.kind == "files"}
     for name in config.files:
         if name not in known and not plan.synthetic:
             raise MetapeftError(
@@ -193,7 +198,7 @@ def _banner(*lines: str) -> None:
     _note("\n".join(["!" * (width + 4), *(f"! {line}" for line in lines), "!" * (width + 4)]))
 
 
-def _report(manifest: dict, out: Path, seconds: float) -> None:
+def _report(manifest: dict[str, Any], out: Path, seconds: float) -> None:
     tasks = manifest["tasks"]
     rows = {pool: sum(task["rows"][pool] for task in tasks) for pool in ("support", "query")}
     for task in tasks:
@@ -222,13 +227,13 @@ def _show_recipes() -> None:
         print(f"{name:18} {len(plan.tasks):4} tasks  {plan.recipe.description}")
 
 
-def _show_plan(order, out: Path) -> None:  # type: ignore[no-untyped-def]
+def _show_plan(order: Order, out: Path) -> None:
     built, skipped = order.split()
     print(f"would build {len(built)} tasks into {out}")
     for planned in built:
         print(f"  {planned.task.id:32} {planned.family:14} {planned.task.kind:15} {planned.task.source.identity}")
-    for planned in skipped:
-        print(f"  {planned.task.id:32} not built: name files.{planned.task.source.name}=FOLDER")
+    for planned, source in skipped:
+        print(f"  {planned.task.id:32} not built: name files.{source.name}=FOLDER")
 
 
 def main(argv: list[str] | None = None) -> int:

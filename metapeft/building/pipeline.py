@@ -66,14 +66,16 @@ class Order:
     def episodes(self, planned: PlannedTask) -> EpisodeDefaults:
         return EpisodeDefaults.model_validate({**planned.episodes.model_dump(), **self.overrides})
 
-    def split(self) -> tuple[list[PlannedTask], list[PlannedTask]]:
-        """Tasks that can be built, and tasks whose folder the user did not name."""
+    def split(self) -> tuple[list[PlannedTask], list[tuple[PlannedTask, FilesSource]]]:
+        """Tasks that can be built, and tasks (with their source) whose folder the user did not name."""
         built: list[PlannedTask] = []
-        skipped: list[PlannedTask] = []
+        skipped: list[tuple[PlannedTask, FilesSource]] = []
         for planned in self.plan.tasks:
             source = planned.task.source
-            missing = isinstance(source, FilesSource) and source.name not in self.folders
-            (skipped if missing else built).append(planned)
+            if isinstance(source, FilesSource) and source.name not in self.folders:
+                skipped.append((planned, source))
+            else:
+                built.append(planned)
         return built, skipped
 
 
@@ -109,7 +111,7 @@ def inputs_digest(order: Order, session: Session) -> str:
         "tokenizer": load_tokenizer(order.tokenizer).sha256,
         "leaks": order.leaks,
         "overrides": order.overrides,
-        "skipped": [planned.task.id for planned in skipped],
+        "skipped": [planned.task.id for planned, _ in skipped],
         "sources": {planned.task.id: source_key(planned, session) for planned in built},
     }
     return hashlib.sha256(atomic.canonical_json(facts).encode()).hexdigest()
@@ -131,7 +133,7 @@ def assemble(order: Order, staging: Path, session: Session, inputs: str, note: N
     recipe = order.plan.recipe.name
     built, skipped = order.split()
     if not built:
-        named = ", ".join(sorted({f"files.{p.task.source.name}=FOLDER" for p in skipped}))  # type: ignore[union-attr]
+        named = ", ".join(sorted({f"files.{source.name}=FOLDER" for _, source in skipped}))
         raise RecipeError(f"recipe '{recipe}': every task needs files of yours; name their folders: {named}")
     tokenizer = load_tokenizer(order.tokenizer)
     gathered: list[Gathered] = []
@@ -301,7 +303,7 @@ def _check_episodes(
 def _describe(
     order: Order,
     entries: list[dict[str, Any]],
-    skipped: list[PlannedTask],
+    skipped: list[tuple[PlannedTask, FilesSource]],
     findings: Findings,
     tokenizer: LoadedTokenizer,
     staging: Path,
@@ -333,13 +335,8 @@ def _describe(
         "tasks": entries,
         "domain_shift": [pair.model_dump() for pair in plan.domain_shift if {pair.support, pair.query} <= ids],
         "skipped": [
-            {
-                "id": planned.task.id,
-                "why": f"name its folder: files.{planned.task.source.name}=FOLDER",
-                "about": planned.task.source.about,
-            }
-            for planned in skipped
-            if isinstance(planned.task.source, FilesSource)
+            {"id": planned.task.id, "why": f"name its folder: files.{source.name}=FOLDER", "about": source.about}
+            for planned, source in skipped
         ],
         "leak_audit": {
             "rows": order.leaks,
