@@ -118,8 +118,9 @@ def build_child(recipe: str, data: str, work: Path) -> Child:
 
 def hub_answers() -> bool:
     """Whether anybody answers where the Hub's libraries will ask; an error of the Hub's own is an answer."""
+    url = os.environ.get("HF_ENDPOINT", HUB) + "/api/datasets/stanfordnlp/sst2"
     try:
-        urllib.request.urlopen(os.environ.get("HF_ENDPOINT", HUB) + "/api/datasets/stanfordnlp/sst2", timeout=10).close()
+        urllib.request.urlopen(url, timeout=10).close()
     except urllib.error.HTTPError:
         return True
     except (OSError, ValueError):
@@ -139,8 +140,8 @@ def recipes(config: BenchConfig, work: Path) -> int:
     child(["-c", FLOOR], work / "hf")  # its files come into the page cache
     floor = child(["-c", FLOOR], work / "hf")
     print(f"      reference: `{FLOOR}` takes {floor.seconds:.2f} s and {floor.peak:,.0f} MiB")
-    print(f"      {'recipe':18}{'rows':>9}{'cold s':>8}{'x ref':>7}{'rows/s':>8}", end="")
-    print(f"{'MiB':>7}{'x ref':>7}{'again s':>9}{'x ref':>7}{'x cold':>8}")
+    heads = f"{'recipe':18}{'rows':>9}{'cold s':>8}{'x ref':>7}{'rows/s':>8}{'MiB':>7}{'x ref':>7}"
+    print(f"      {heads}{'again s':>9}{'x ref':>7}{'x cold':>8}")
     totals = [0.0, 0.0]
     failed = 0
     for name in config.recipes or registry.recipe_names():
@@ -155,11 +156,14 @@ def recipes(config: BenchConfig, work: Path) -> int:
             continue
         rows = sum(json.loads((work / "suites" / name / "result.json").read_text(encoding="utf-8"))["rows"].values())
         totals = [totals[0] + cold.seconds, totals[1] + again.seconds]
-        print(f"      {name:18}{rows:9,}{cold.seconds:8.1f}{cold.seconds / floor.seconds:7.1f}", end="")
-        print(f"{rows / cold.seconds:8,.0f}{cold.peak:7,.0f}{cold.peak / floor.peak:7.1f}", end="")
-        print(f"{again.seconds:9.2f}{again.seconds / floor.seconds:7.1f}{again.seconds / cold.seconds:8.3f}", flush=True)
-    print(f"      total: cold {totals[0]:.1f} s, again {totals[1]:.1f} s", end="")
-    print(f", ratio {totals[1] / totals[0]:.3f}\n" if totals[0] else "\n")
+        cells = [
+            f"{name:18}{rows:9,}{cold.seconds:8.1f}{cold.seconds / floor.seconds:7.1f}",
+            f"{rows / cold.seconds:8,.0f}{cold.peak:7,.0f}{cold.peak / floor.peak:7.1f}",
+            f"{again.seconds:9.2f}{again.seconds / floor.seconds:7.1f}{again.seconds / cold.seconds:8.3f}",
+        ]
+        print("      " + "".join(cells), flush=True)
+    ratio = f", ratio {totals[1] / totals[0]:.3f}" if totals[0] else ""
+    print(f"      total: cold {totals[0]:.1f} s, again {totals[1]:.1f} s{ratio}\n")
     return failed
 
 
@@ -230,8 +234,8 @@ def tokenization(texts: list[str], words: list[list[str]], tags: list[list[int]]
     ]
     for name, count, ours, other, own in comparisons:
         a, b, ratio = turns(repeats, ours, own)
-        print(f"      {name}: {count / a:,.0f} texts/s on {count:,} texts; encode_{other} alone {count / b:,.0f};", end="")
-        print(f" {ratio:.2f} times as fast as it")
+        reference = f"encode_{other} alone {count / b:,.0f}"
+        print(f"      {name}: {count / a:,.0f} texts/s on {count:,} texts; {reference}; ratio {ratio:.2f}")
     print()
 
 
@@ -252,8 +256,8 @@ def signatures(texts: list[str], repeats: int) -> None:
     )
     count = len(texts)
     print("4. signatures for the leak audit")
-    print(f"      fingerprints: {count / a:,.0f} texts/s; datasketch.MinHash, one a text: {count / b:,.0f} texts/s;", end="")
-    print(f" {ratio:.1f} times as fast as it\n")
+    reference = f"datasketch.MinHash, one a text, {count / b:,.0f}"
+    print(f"      fingerprints: {count / a:,.0f} texts/s on {count:,} texts; {reference}; ratio {ratio:.1f}\n")
 
 
 def growth(work: Path, rows: int, repeats: int) -> None:
@@ -273,7 +277,8 @@ def growth(work: Path, rows: int, repeats: int) -> None:
     for size in sizes:
         corpus = folder / str(size)
         corpus.mkdir(exist_ok=True)
-        lines = [f"{' '.join(row)},{('even', 'odd')[i % 2]}" for i, row in enumerate(rng.choice(vocabulary, (size, 15)))]
+        texts = rng.choice(vocabulary, (size, 15))
+        lines = [f"{' '.join(words)},{('even', 'odd')[place % 2]}" for place, words in enumerate(texts)]
         (corpus / "train.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
 
     def seconds(size: int) -> float:
@@ -285,7 +290,8 @@ def growth(work: Path, rows: int, repeats: int) -> None:
         return time.perf_counter() - start
 
     seconds(sizes[0])  # imports
-    taken = [statistics.median(turn) for turn in zip(*([seconds(s) for s in sizes] for _ in range(min(repeats, 3))))]
+    runs = [[seconds(size) for size in sizes] for _ in range(min(repeats, 3))]
+    taken = [statistics.median(column) for column in zip(*runs, strict=True)]
     print("5. growth of a build with its rows (2.0 a doubling is linear)")
     for place, (size, took) in enumerate(zip(sizes, taken, strict=True)):
         ratio = f", {took / taken[place - 1]:.2f} times the one before" if place else ""

@@ -1,0 +1,39 @@
+"""The README is true: its Python runs, and its table counts what the recipes hold."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from metapeft import build
+from metapeft.recipes import registry
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("in_tmp", "hub")
+def test_the_python_blocks_run() -> None:
+    assert build.main(["recipe=sentiment", "data=synthetic", "quiet=true"]) == 0
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        scope: dict[str, object] = {}
+        exec(block, scope)
+        assert len(scope["query_x"]) == len(scope["query_y"]) == 50  # type: ignore[arg-type]
+
+
+def test_the_table_counts_the_tasks() -> None:
+    rows = re.findall(r"^\| (`[a-z_`, ]+) \| ([^|]+) \|", README, re.MULTILINE)
+    said: dict[str, list[int]] = {}
+    for names, counts in rows:
+        numbers = [int(number) for number in re.findall(r"\d+", counts)]
+        recipes = re.findall(r"`(\w+)`", names)
+        for place, recipe in enumerate(recipes):
+            said[recipe] = numbers if len(recipes) == 1 else [numbers[place]]
+    assert set(said) == set(registry.recipe_names())
+    for recipe, numbers in said.items():
+        kinds = [planned.task.source.kind for planned in registry.plan(recipe).tasks]
+        files = kinds.count("files")
+        assert numbers == [len(kinds) - files] + ([files] if files else []), recipe
