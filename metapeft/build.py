@@ -124,6 +124,10 @@ def _build_plan(config: BuildConfig, *, synthetic: bool) -> int:
         _show_plan(order, out)
         return 0
     _refuse_strange_folder(out)
+    if config.quiet:
+        from huggingface_hub.utils import disable_progress_bars
+
+        disable_progress_bars()
     note = _silent if config.quiet else _note
     session = pipeline.Session(order.folders)
     inputs = pipeline.inputs_digest(order, session)

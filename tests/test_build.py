@@ -137,6 +137,20 @@ def test_files_of_the_users_own_complete_the_recipe(recipe: str, in_tmp: Path) -
     assert 20 <= films["rows"]["query"] <= 55
 
 
+def test_several_splits_fill_one_pool_in_order(recipe: str, hub: TinyHub) -> None:
+    edit(recipe, "{support: [train], query: [test]}", "{support: [train, more], query: [test]}")
+    repo = next(iter(hub.repos))
+    files = dict(hub.repos[repo]["main"])
+    files["README.md"] = files["README.md"].replace(
+        b"  - split: test\n", b"  - split: more\n    path: data/more-*\n  - split: test\n"
+    )
+    files["data/more-0.parquet"] = parquet_bytes({"text": texts(8, 99), "label": [0, 1] * 4})
+    hub.add(repo, files)
+    assert run(f"recipe={recipe}") == 0
+    ids = pq.read_table("runs/suites/mine/books/support.parquet")["row_id"].to_pylist()
+    assert ids == [f"train:{i}" for i in range(40)] + [f"more:{i}" for i in range(8)]
+
+
 def test_two_builds_give_the_same_bytes(recipe: str) -> None:
     assert run(f"recipe={recipe}", "out=one") == 0
     assert run(f"recipe={recipe}", "out=two") == 0
@@ -277,6 +291,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 WRONG: list[tuple[str, str, str]] = [
+    ("label: label}", "label: {column: text, take: 0}}", "is not declared"),
     ("text: text", "text: body", r"recipe 'mine', task 'books', fields: no column 'body'"),
     ("[negative, positive]", "[positive, negative]", r"recipe 'mine', task 'books', labels: the data's own names"),
     ("support: [train]", "support: [trian]", "no split 'trian'. Did you mean 'train'"),

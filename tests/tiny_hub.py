@@ -41,7 +41,8 @@ def class_label_card(config: str, column_types: dict[str, str | list[str]], spli
 class Faults:
     """What goes wrong; each counter is how many of the next requests of that sort are hit."""
 
-    answer_503: int = 0
+    answer_busy: int = 0
+    busy_status: int = 503
     cut_file: int = 0
     corrupt_file: int = 0
 
@@ -103,9 +104,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests += 1
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
-        if self.hub.faults.answer_503 > 0:
-            self.hub.faults.answer_503 -= 1
-            return self.send(503, b"{}", with_body)
+        if self.hub.faults.answer_busy > 0:
+            self.hub.faults.answer_busy -= 1
+            return self.send(self.hub.faults.busy_status, b"{}", with_body)
         url = urlsplit(self.path)
         parts = [unquote(part) for part in url.path.strip("/").split("/")]
         if parts[:2] == ["api", "datasets"]:

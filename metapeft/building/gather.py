@@ -21,7 +21,6 @@ from metapeft.recipes.registry import PlannedTask
 from metapeft.recipes.schema import (
     ClassificationTask,
     FilesSource,
-    GenerationTask,
     HubSource,
     PointsTask,
     PoolName,
@@ -32,12 +31,11 @@ from metapeft.sources import grammar, hub, points, tables
 from metapeft.sources.examples import (
     Counts,
     Example,
-    Row,
     hash_side,
-    needed_columns,
     numbered,
     read_pool,
 )
+from metapeft.sources.fields import Row, TextTask, needed_columns
 from metapeft.tasks.suite import POOLS
 
 ROW_GROUP = 10_000
@@ -142,9 +140,6 @@ def gather(planned: PlannedTask, folder: Path, session: Session, where: str) -> 
         gathered.prints[pool] = fingerprints([example.text for example in examples])
         write_rows(folder / f"{pool}.parquet", task, [example.columns for example in examples])
     return gathered
-
-
-TextTask = ClassificationTask | TaggingTask | GenerationTask
 
 
 def _read_text_pool(

@@ -30,7 +30,7 @@ from metapeft.recipes.schema import (
     PointsTask,
     TaggingTask,
 )
-from metapeft.sources.examples import render
+from metapeft.sources.fields import render
 from metapeft.tasks.suite import FORMAT, POOLS
 from metapeft.tokenization.tokenizer import (
     LoadedTokenizer,

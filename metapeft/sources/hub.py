@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -323,10 +324,11 @@ def _translated(error: Exception, source: HubSource, where: str) -> SourceError:
 
 @contextlib.contextmanager
 def _quiet_libraries() -> Iterator[None]:
-    """No progress bars or hints of the libraries: the build has its own lines."""
+    """No hints of the libraries, and their progress bars only where somebody watches."""
     from huggingface_hub.utils import disable_progress_bars
     from huggingface_hub.utils import logging as hub_logging
 
     hub_logging.set_verbosity_error()
-    disable_progress_bars()
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     yield

@@ -1,4 +1,4 @@
-"""metapeft.sources.examples: fields, labels, filters and limits."""
+"""metapeft.sources.examples: labels, filters and limits."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metapeft.errors import RecipeError
-from metapeft.recipes.schema import ClassificationTask, Column, GenerationTask, TaggingTask, Template
+from metapeft.recipes.schema import ClassificationTask, GenerationTask, TaggingTask
 from metapeft.sources.examples import (
     Counts,
     Example,
-    getter,
     hash_side,
-    needed_columns,
     normalized,
     numbered,
     read_pool,
@@ -56,40 +54,6 @@ def read(task: Any, rows: list[dict[str, Any]], names: list[str] | None = None) 
 
 def labels(examples: list[Example]) -> list[int]:
     return [example.columns["label"] for example in examples]
-
-
-@pytest.mark.parametrize(
-    ("spec", "value"),
-    [
-        ("a", "x"),
-        ("b.c.1", 20),
-        ("b.c.9", None),
-        ("b.nothing", None),
-        (Template(template="{a}-{b.c.0}"), "x-10"),
-        (Template(template="{{{a}}} constant"), "{x} constant"),
-        (Column(column="words", split=" "), ["one", "two", "two"]),
-        (Column(column="words", split=" ", take=1), "two"),
-        (Column(column="words", split=" ", take=7), None),
-        (Column(column="list", join=" / "), "p / q"),
-        (Column(column="a", replace={"x": "y"}), "y"),
-    ],
-)
-def test_fields(spec: Any, value: Any) -> None:
-    row = {"a": "x", "b": {"c": [10, 20]}, "words": "one two  two", "list": ["p", "q"]}
-    assert getter(spec)(row) == value
-
-
-def test_text_from_the_data_is_never_read_as_a_template() -> None:
-    read_field = getter(Template(template="{title}: {body}"))
-    assert read_field({"title": "{body}", "body": "{title}"}) == "{body}: {title}"
-
-
-def test_needed_columns_come_from_every_field() -> None:
-    task = classification(
-        fields={"text": {"template": "{title} {meta.note}"}, "label": {"column": "kinds.0"}},
-        filters={"where": {"domain": "books"}},
-    )
-    assert needed_columns(task) == ["domain", "kinds", "meta", "title"]
 
 
 def test_label_names_integers_and_strings_agree() -> None:

@@ -61,15 +61,16 @@ def test_a_wrong_name_is_said_plainly(hub: TinyHub, more: dict[str, str], split:
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_busy_hub_is_asked_again(hub: TinyHub) -> None:
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_hub_is_asked_again(hub: TinyHub, status: int) -> None:
     src = add_plain(hub, "org/busy")
-    hub.faults.answer_503 = 3
+    hub.faults.answer_busy, hub.faults.busy_status = 3, status
     assert hub_source.head_commit(src) == hub.commit("org/busy", "main")
 
 
 def test_a_hub_that_stays_busy_ends_in_a_clear_error(hub: TinyHub, no_waiting: list[float]) -> None:
     src = add_plain(hub, "org/always-busy")
-    hub.faults.answer_503 = 10_000
+    hub.faults.answer_busy = 10_000
     with pytest.raises(SourceError, match="answers 503 again and again"):
         hub_source.head_commit(src)
     own = [wait for wait in no_waiting if wait >= 0.5]
