@@ -51,6 +51,7 @@ tasks:
     source: {kind: files, name: words, about: random words, splits: {support: [train.csv]}}
     fields: {text: text, label: label}
     labels: [even, odd]
+    limit: {support: 10000000, query: 10000000}
 """
 
 
