@@ -15,8 +15,8 @@ from metapeft import cli
 from metapeft.errors import HubUnreachable, MetapeftError, SuiteError, did_you_mean
 
 if TYPE_CHECKING:
-    from metapeft.building.gather import Session
-    from metapeft.building.pipeline import Note, Order
+    from metapeft.building.order import Order, Session
+    from metapeft.building.pipeline import Note
     from metapeft.recipes.registry import Plan
     from metapeft.tasks.suite import Suite
 
@@ -107,7 +107,7 @@ def build(config: BuildConfig) -> int:
 
 def _build_plan(config: BuildConfig, *, synthetic: bool) -> int:
     from metapeft import atomic
-    from metapeft.building import pipeline
+    from metapeft.building.order import Order, Session, inputs_digest
     from metapeft.recipes import registry
     from metapeft.tasks.suite import Suite
 
@@ -115,7 +115,7 @@ def _build_plan(config: BuildConfig, *, synthetic: bool) -> int:
     start = time.perf_counter()
     plan = registry.plan(config.recipe, only=config.tasks or None, synthetic=synthetic)
     overrides = {key: value for key, value in config.episodes.model_dump().items() if value is not None}
-    order = pipeline.Order(plan, config.tokenizer, dict(config.files), config.leaks, overrides)
+    order = Order(plan, config.tokenizer, dict(config.files), config.leaks, overrides)
     _check_files(config, plan)
     out = Path(config.out) if config.out else Path("runs/suites") / plan.name
     if config.out and plan.synthetic and config.data == "auto":
@@ -129,8 +129,8 @@ def _build_plan(config: BuildConfig, *, synthetic: bool) -> int:
 
         disable_progress_bars()
     note = _silent if config.quiet else _note
-    session = pipeline.Session(order.folders)
-    inputs = pipeline.inputs_digest(order, session)
+    session = Session(order.folders)
+    inputs = inputs_digest(order, session)
     old = Suite(out) if (out / "manifest.json").is_file() else None
     if config.verify:
         if old is None:
@@ -139,6 +139,8 @@ def _build_plan(config: BuildConfig, *, synthetic: bool) -> int:
     if old is not None and not config.force and old.manifest["inputs"] == inputs and old.is_whole():
         print(f"{out}: up to date, nothing to do ({len(old.tasks)} tasks, origin: {old.manifest['origin']})")
         return 0
+    from metapeft.building import pipeline
+
     note(f"building {len(order.split()[0])} tasks of recipe '{plan.recipe.name}' into {out}")
     with atomic.whole_folder(out) as staging:
         manifest = pipeline.assemble(order, staging, session, inputs, note)
@@ -211,6 +213,12 @@ def _report(manifest: dict[str, Any], out: Path, seconds: float) -> None:
                 f"note: {task['id']}: split {split} has {facts['found']:,} rows, the recipe expects "
                 f"{facts['expected']:,}"
             )
+        limited = {
+            pool: reasons["over the limit"] for pool, reasons in task["dropped"].items() if "over the limit" in reasons
+        }
+        if limited:
+            over = ", ".join(f"{count:,} {pool} rows" for pool, count in limited.items())
+            _note(f"note: {task['id']}: its limit leaves {over} out")
     for item in manifest["skipped"]:
         _note(f"not built: {item['id']}: {item['why']} ({item['about']})")
     print(f"suite     {out}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 
 from metapeft import atomic
 from metapeft.building.leakage import AuditedTask, Fingerprints, fingerprints
+from metapeft.building.order import Session
 from metapeft.errors import SourceError, did_you_mean
 from metapeft.recipes.registry import PlannedTask
 from metapeft.recipes.schema import (
@@ -62,52 +62,6 @@ class Gathered:
     def audited(self) -> AuditedTask:
         """The task as the leak audit sees it."""
         return AuditedTask(self.planned.task.id, self.planned.family, self.prints["support"], self.prints["query"])
-
-
-@dataclass
-class Session:
-    """What one build remembers of its sources, so that ten tasks of one repository ask the Hub once.
-
-    Attributes:
-        folders: name of a files source to the folder the user named.
-    """
-
-    folders: dict[str, str] = field(default_factory=dict)
-    _commits: dict[tuple[str, str | None], str] = field(default_factory=dict)
-    _resolved: dict[str, hub.Resolved] = field(default_factory=dict)
-
-    def commit(self, source: HubSource) -> str:
-        key = (source.path, source.revision)
-        if key not in self._commits:
-            self._commits[key] = hub.head_commit(source)
-        return self._commits[key]
-
-    def resolved(self, source: HubSource) -> hub.Resolved:
-        key = source.model_dump_json()
-        if key not in self._resolved:
-            self._resolved[key] = hub.resolve(source, [*source.splits.support, *source.splits.query])
-        return self._resolved[key]
-
-    def files(self, source: FilesSource, patterns: list[str], where: str) -> list[Path]:
-        return tables.files_matching(Path(self.folders[source.name]).expanduser(), patterns, where)
-
-
-def source_key(planned: PlannedTask, session: Session) -> str:
-    """What a source's rows depend on, as far as one small look can tell: a commit, or digests of the files.
-
-    Raises:
-        HubUnreachable, SourceError: as `hub.head_commit` and `tables.files_matching`.
-    """
-    source = planned.task.source
-    if isinstance(source, HubSource):
-        return session.commit(source)
-    if isinstance(source, FilesSource):
-        digest = hashlib.sha256()
-        for patterns in filter(None, (source.splits.support, source.splits.query)):
-            for path in session.files(source, patterns, f"task '{planned.task.id}'"):
-                digest.update(f"{path.name} {atomic.sha256_file(path)}\n".encode())
-        return digest.hexdigest()
-    return "synthetic"
 
 
 def gather(planned: PlannedTask, folder: Path, session: Session, where: str) -> Gathered:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +14,11 @@ import pyarrow.parquet as pq
 
 from metapeft import atomic
 from metapeft.building import card
-from metapeft.building.gather import Gathered, Session, drop_rows, gather, source_key
+from metapeft.building.gather import Gathered, drop_rows, gather
 from metapeft.building.leakage import Findings, audit
+from metapeft.building.order import Order, Session, versions
 from metapeft.errors import RecipeError
-from metapeft.recipes.registry import Plan, PlannedTask
+from metapeft.recipes.registry import PlannedTask
 from metapeft.recipes.schema import (
     ClassificationTask,
     EpisodeDefaults,
@@ -41,80 +38,7 @@ from metapeft.tokenization.tokenizer import (
     load_tokenizer,
 )
 
-LIBRARIES = ("metapeft", "datasets", "tokenizers", "pyarrow", "datasketch", "numpy")  # they decide the bytes
 Note = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to assemble.
-
-    Attributes:
-        plan: the tasks.
-        tokenizer: name of the tokenizer.
-        folders: name of a files source to the user's folder.
-        leaks: drop the query rows that the audit finds, or keep them and only count.
-        overrides: episode settings that beat the recipe's.
-    """
-
-    plan: Plan
-    tokenizer: str = "default"
-    folders: dict[str, str] = field(default_factory=dict)
-    leaks: Literal["drop", "keep"] = "drop"
-    overrides: dict[str, Any] = field(default_factory=dict)
-
-    def episodes(self, planned: PlannedTask) -> EpisodeDefaults:
-        return EpisodeDefaults.model_validate({**planned.episodes.model_dump(), **self.overrides})
-
-    def split(self) -> tuple[list[PlannedTask], list[tuple[PlannedTask, FilesSource]]]:
-        """Tasks that can be built, and tasks (with their source) whose folder the user did not name."""
-        built: list[PlannedTask] = []
-        skipped: list[tuple[PlannedTask, FilesSource]] = []
-        for planned in self.plan.tasks:
-            source = planned.task.source
-            if isinstance(source, FilesSource) and source.name not in self.folders:
-                skipped.append((planned, source))
-            else:
-                built.append(planned)
-        return built, skipped
-
-
-@cache
-def code_digest() -> str:
-    """Digest of the code that turns rows into a suite: an edit makes every suite due for a rebuild."""
-    package = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256()
-    for room in ("building", "recipes", "sources", "tokenization"):
-        for path in sorted((package / room).rglob("*")):
-            if path.suffix in (".py", ".json", ".yaml"):
-                digest.update(f"{path.relative_to(package).as_posix()} {atomic.sha256_file(path)}\n".encode())
-    return digest.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Versions of the libraries that decide a suite's bytes."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
-
-
-def inputs_digest(order: Order, session: Session) -> str:
-    """Digest of everything a suite depends on, without reading a row: equal digests mean there is nothing to do.
-
-    Raises:
-        HubUnreachable, SourceError: a source cannot be asked.
-    """
-    built, skipped = order.split()
-    facts = {
-        "code": code_digest(),
-        "versions": versions(),
-        "recipe": order.plan.sha256,
-        "synthetic": order.plan.synthetic,
-        "tokenizer": load_tokenizer(order.tokenizer).sha256,
-        "leaks": order.leaks,
-        "overrides": order.overrides,
-        "skipped": [planned.task.id for planned, _ in skipped],
-        "sources": {planned.task.id: source_key(planned, session) for planned in built},
-    }
-    return hashlib.sha256(atomic.canonical_json(facts).encode()).hexdigest()
 
 
 def assemble(order: Order, staging: Path, session: Session, inputs: str, note: Note) -> dict[str, Any]:

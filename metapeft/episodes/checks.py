@@ -111,8 +111,15 @@ def _ways(ways: int | str | list[int]) -> Ways:
     return ways if isinstance(ways, int) else None
 
 
-def check_kind(suite: Suite, kind: str, episodes: int, seed: int) -> KindReport:
+def check_kind(suite: Suite, kind: str, episodes: int, seed: int, known: SuiteRows | None = None) -> KindReport:
     """Sample episodes of one kind, spread evenly over the suite's tasks, and check each of them.
+
+    Args:
+        suite: where the episodes come from.
+        kind: see `kinds.KINDS`.
+        episodes: at least so many.
+        seed: of the samplers.
+        known: the suite's rows, where they were read before.
 
     Returns:
         a report; its `faults` are empty when every check holds. `episodes` is 0 where the suite has nothing of
@@ -123,7 +130,7 @@ def check_kind(suite: Suite, kind: str, episodes: int, seed: int) -> KindReport:
     made = samplers(suite, kind, seed)
     report.tasks = len(made)
     each = math.ceil(episodes / max(len(made), 1))
-    texts = _Texts(suite)
+    known = known or SuiteRows(suite)
     for sampler in made:
         start = time.perf_counter()
         batch = sampler.episodes(0, each)
@@ -131,11 +138,10 @@ def check_kind(suite: Suite, kind: str, episodes: int, seed: int) -> KindReport:
         report.episodes += len(batch)
         for episode in batch:
             _digest_into(digest, episode)
-            _check(report, sampler, episode, suite, texts)
+            _check(report, sampler, episode, suite, known)
         alone = sampler.episode(each - 1)
         if _digest(alone) != _digest(batch[-1]):
             report.fault("deterministic", f"{alone.task_id}, episode {alone.index}: alone it differs from the batch")
-        texts.forget()
     report.digest = digest.hexdigest()
     return report
 
@@ -153,7 +159,8 @@ def digest_kind(path: str, kind: str, episodes: int, seed: int) -> str:
 
 def run_checks(suite: Suite, episodes: int = 1000, seed: int = 0) -> list[KindReport]:
     """Experiment 2 on a suite: every kind, checked here and compared with a second, freshly started process."""
-    reports = [check_kind(suite, kind, episodes, seed) for kind in KINDS]
+    known = SuiteRows(suite)
+    reports = [check_kind(suite, kind, episodes, seed, known) for kind in KINDS]
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as other:
         jobs = {
             report.kind: other.submit(digest_kind, str(suite.path), report.kind, episodes, seed)
@@ -169,24 +176,34 @@ def run_checks(suite: Suite, episodes: int = 1000, seed: int = 0) -> list[KindRe
 # --- one episode --------------------------------------------------------------------------------
 
 
-class _Texts:
-    """Hashes of the rows as people read them, by task and side; one task at a time is kept."""
+class SuiteRows:
+    """What a suite's parquet files say of its rows, read once a pool: not the way episodes get them."""
 
     def __init__(self, suite: Suite):
         self._suite = suite
-        self._known: dict[tuple[str, str], np.ndarray] = {}
+        self._hashes: dict[tuple[str, str], np.ndarray] = {}
+        self._labels: dict[tuple[str, str], np.ndarray] = {}
 
-    def of(self, task_id: str, side: str) -> np.ndarray:
+    def hashes(self, task_id: str, side: str) -> np.ndarray:
+        """Hashes of the rows as people read them, ``(n,)`` uint64."""
         key = (task_id, side)
-        if key not in self._known:
-            self._known[key] = self._suite.row_hashes(task_id, side)
-        return self._known[key]
+        if key not in self._hashes:
+            self._hashes[key] = self._suite.row_hashes(task_id, side)
+        return self._hashes[key]
 
-    def forget(self) -> None:
-        self._known.clear()
+    def labels(self, task_id: str, side: str) -> np.ndarray:
+        """Names of the rows' labels, ``(n,)`` str."""
+        key = (task_id, side)
+        if key not in self._labels:
+            self._labels[key] = self.names(task_id)[self._suite.labels_of(task_id, side)]
+        return self._labels[key]
+
+    def names(self, task_id: str) -> np.ndarray:
+        """Label names of a task in the order of their ids."""
+        return np.array(self._suite.task(task_id).entry["labels"])
 
 
-def _check(report: KindReport, sampler: EpisodeSampler, episode: Episode, suite: Suite, texts: _Texts) -> None:
+def _check(report: KindReport, sampler: EpisodeSampler, episode: Episode, suite: Suite, known: SuiteRows) -> None:
     where = f"{episode.task_id}, episode {episode.index}"
     support_id, _, query_id = episode.task_id.partition("->")
     query_id = query_id or support_id
@@ -205,9 +222,9 @@ def _check(report: KindReport, sampler: EpisodeSampler, episode: Episode, suite:
         if untagged:
             report.fault("labels", f"{where}: {untagged} sentences have no tag on any token")
     if ways:
-        _check_labels(report, episode, where, support_y, query_y, suite, (support_id, query_id))
+        _check_labels(report, episode, where, support_y, query_y, known, (support_id, query_id))
     shared = np.intersect1d(
-        texts.of(support_id, "support")[episode.support_rows], texts.of(query_id, "query")[episode.query_rows]
+        known.hashes(support_id, "support")[episode.support_rows], known.hashes(query_id, "query")[episode.query_rows]
     )
     if len(shared):
         report.fault("disjoint", f"{where}: {len(shared)} texts stand in support and query")
@@ -221,7 +238,7 @@ def _check_labels(
     where: str,
     support_y: np.ndarray,
     query_y: np.ndarray,
-    suite: Suite,
+    known: SuiteRows,
     ids: tuple[str, str],
 ) -> None:
     ways = len(episode.classes)
@@ -237,13 +254,13 @@ def _check_labels(
         report.fault("balance", f"{where}: {support.min()} to {support.max()} support rows a class")
     if query.max() - query.min() > 1:
         report.fault("balance", f"{where}: {query.min()} to {query.max()} query rows a class")
-    names = [suite.task(task_id).entry["labels"] for task_id in ids]
-    for task_id, side, rows, y, labels in (
-        (ids[0], "support", episode.support_rows, support_y, names[0]),
-        (ids[1], "query", episode.query_rows, query_y, names[1]),
+    names = known.names(ids[0])
+    for task_id, side, rows, y in (
+        (ids[0], "support", episode.support_rows, support_y),
+        (ids[1], "query", episode.query_rows, query_y),
     ):
-        true = np.array(labels)[suite.labels_of(task_id, side)[rows]]
-        said = np.array(names[0])[episode.classes[y]]
+        true = known.labels(task_id, side)[rows]
+        said = names[episode.classes[y]]  # a domain-shift pair agrees by name, and has the support task's ids
         if not np.array_equal(true, said):
             report.fault("labels", f"{where}: {int((true != said).sum())} {side} labels are not the rows' own")
 

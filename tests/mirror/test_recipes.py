@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,8 +56,12 @@ SUBSAMPLED: dict[str, set[str]] = {
     "java_repair_small": {"validation", "test"},
     "java_repair_medium": {"validation", "test"},
 }
-# Classes without a row in a pool, (task, pool): the data's own, in the original as well.
-NO_ROWS: dict[tuple[str, str], set[str]] = {}
+# Classes without a row in a pool. The test splits of MASSIVE and ATIS never had one, but for a single general_greet,
+# which is lost to the limit or the leak audit.
+NO_ROWS: dict[tuple[str, str], set[str]] = {
+    ("massive", "query"): {"cooking_query", "general_greet"},
+    ("atis", "query"): {"restriction"},
+}
 LOCAL = "hub/datasets/local"
 # recipe -> folders for its `kind: files` sources
 CORPORA = {
@@ -152,8 +156,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 # --- every recipe -------------------------------------------------------------------------------
 
 
-def row_problems(suite: Suite, task: SuiteTask) -> Iterator[str]:
-    """What is wrong with a task's rows as people read them: labels out of range, classes without rows, empty texts."""
+def row_problems(suite: Suite, task: SuiteTask, whole: Sequence[str] = POOLS) -> Iterator[str]:
+    """What is wrong with a task's rows as people read them: labels out of range, empty texts, and classes without rows
+    in the pools that must be `whole`."""
     labels: list[str] = task.entry["labels"]
     for pool in POOLS:
         where = f"{task.id}, {pool}"
@@ -174,7 +179,7 @@ def row_problems(suite: Suite, task: SuiteTask) -> Iterator[str]:
             if not all(target.strip() for target in table["target"].to_pylist()):
                 yield f"{where}: an empty target"
             continue
-        if set(labels) - there != NO_ROWS.get((task.id, pool), set()):
+        if pool in whole and set(labels) - there != NO_ROWS.get((task.id, pool), set()):
             yield f"{where}: no row of {sorted(set(labels) - there)}"
 
 
@@ -235,7 +240,8 @@ def test_a_folder_of_the_users_own_completes_a_recipe(workshop: Workshop, recipe
     assert wanted
     assert wanted <= set(tasks)
     assert {tasks[task_id].entry["source"]["kind"] for task_id in wanted} == {"files"}
-    assert [problem for task_id in wanted for problem in row_problems(suite, tasks[task_id])] == []
+    # the test files of HINT3 have no row of many an intent
+    assert [line for task_id in wanted for line in row_problems(suite, tasks[task_id], whole=["support"])] == []
     assert suite.manifest["origin"] == "mixed"
     if recipe == "sentiment":
         assert ("electronics_reviews", "book_reviews") in suite.domain_shift
