@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from metapeft import cli
 from metapeft.errors import HubUnreachable, MetapeftError, SuiteError, did_you_mean
+from metapeft.recipes.schema import Range, ordered_range
 
 if TYPE_CHECKING:
     from metapeft.building.order import Order, Session
@@ -35,12 +36,12 @@ class EpisodeOverrides(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    ways: int | Literal["all"] | list[int] | None = Field(
-        default=None, description="classes: number, all, [least, most]"
-    )
-    shots: int | list[int] | None = Field(default=None, description="support examples a class: number or [least, most]")
+    ways: int | Literal["all"] | Range | None = Field(default=None, description="classes: number, all, [least, most]")
+    shots: int | Range | None = Field(default=None, description="support examples a class: number or [least, most]")
     query: int | None = Field(default=None, ge=1, description="query examples an episode")
     max_tokens: int | None = Field(default=None, ge=4, le=8192, description="longest text, in tokens")
+
+    _ordered = field_validator("ways", "shots")(ordered_range)
 
 
 Names = list[str]  # named here, because BuildConfig has a key called `list`

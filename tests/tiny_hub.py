@@ -113,7 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self.api("/".join(parts[2:4]), parts[4:], parse_qs(url.query), body, with_body)
         if parts[0] == "datasets" and parts[3] == "resolve":
             return self.file("/".join(parts[1:3]), parts[4:], with_body)
-        return self.send(404, b"{}", with_body, {"X-Error-Code": "EntryNotFound"})
+        code = "RepoNotFound" if parts[:2] == ["api", "models"] else "EntryNotFound"
+        return self.send(404, b"{}", with_body, {"X-Error-Code": code})
 
     def locate(self, repo: str, rest: list[str]) -> tuple[str, dict[str, bytes], str] | None:
         size = 3 if rest[:1] == ["refs"] else 1

@@ -161,6 +161,18 @@ class Filters(Strict):
         return self
 
 
+def ordered_range(value: Any) -> Any:
+    """Check that a number or [least, most] is at least 1 and in order; `all` and None pass.
+
+    Raises:
+        ValueError: it is not.
+    """
+    low, high = value if isinstance(value, list) else (value, value)
+    if value not in ("all", None) and not 1 <= low <= high:
+        raise ValueError(f"needs 1 <= least <= most, got {value}")
+    return value
+
+
 class EpisodeDefaults(Strict):
     """How episodes are drawn from a task unless the command line or the caller says otherwise."""
 
@@ -174,10 +186,7 @@ class EpisodeDefaults(Strict):
     @field_validator("ways", "shots")
     @classmethod
     def _ordered(cls, value: Any) -> Any:
-        low, high = value if isinstance(value, list) else (value, value)
-        if value != "all" and not 1 <= low <= high:
-            raise ValueError(f"needs 1 <= least <= most, got {value}")
-        return value
+        return ordered_range(value)
 
     @property
     def least_shots(self) -> int:

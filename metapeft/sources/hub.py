@@ -107,7 +107,7 @@ def resolve(source: HubSource, splits: list[str]) -> Resolved:
             raise
         log.info("%s: the Hub is out of reach; using the copy in the cache (%s)", source.identity, unreachable)
         return record
-    atomic.write_text(_record_path(source), atomic.canonical_json(asdict(resolved)))
+    _remember(source, resolved)
     return resolved
 
 
@@ -219,6 +219,18 @@ def _record_path(source: HubSource) -> Path:
     asked = json.dumps([source.path, source.config, source.data_dir, source.revision])
     name = f"{source.path.replace('/', '--')}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
     return Path(constants.HF_HOME) / "metapeft" / name
+
+
+def _remember(source: HubSource, resolved: Resolved) -> None:
+    """Write the record; splits that another task asked for at the same commit stay in it."""
+    record = asdict(resolved)
+    try:
+        old = json.loads(_record_path(source).read_text(encoding="utf-8"))
+        if old["commit"] == resolved.commit:
+            record["files"] = old["files"] | record["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # there is none, or it is damaged: this one takes its place
+    atomic.write_text(_record_path(source), atomic.canonical_json(record))
 
 
 def _read_record(source: HubSource, splits: list[str]) -> Resolved | None:

@@ -64,13 +64,13 @@ def load_tokenizer(name: str = "default") -> LoadedTokenizer:
     from tokenizers import Tokenizer
 
     if name == "default":
-        folder: Path | None = EMBEDDED
+        folder = EMBEDDED
     elif Path(name).exists():
         folder = Path(name) if Path(name).is_dir() else Path(name).parent
     else:
-        folder = None
+        folder = _from_hub(name)
     try:
-        if folder is not None and (folder / "tokenizer.json").is_file():
+        if (folder / "tokenizer.json").is_file():
             backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
             config_path = folder / "tokenizer_config.json"
             config = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
@@ -88,6 +88,22 @@ def load_tokenizer(name: str = "default") -> LoadedTokenizer:
     pad_id = backend.token_to_id(pad_name) if pad_name else None
     digest = hashlib.sha256(backend.to_str().encode()).hexdigest()
     return LoadedTokenizer(name, digest, pad_id or 0, backend.get_vocab_size(with_added_tokens=True), backend)
+
+
+def _from_hub(name: str) -> Path:
+    """A folder with the tokenizer's files, from the Hub or its cache."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["tokenizer*", "vocab*", "merges*", "special_tokens*"]))
+    except (HFValidationError, RepositoryNotFoundError) as error:
+        raise SourceError(f"tokenizer '{name}': no such folder, and no such model on the Hub") from error
+    except LocalEntryNotFoundError as error:
+        raise SourceError(f"tokenizer '{name}': not in the cache, and the Hub cannot be reached") from error
+    except Exception as error:
+        text = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SourceError(f"tokenizer '{name}': cannot be fetched: {text}") from error
 
 
 def _through_transformers(name: str) -> tuple[Tokenizer, str | None]:

@@ -220,6 +220,12 @@ def test_building_again_gives_the_same_bytes_or_does_nothing(workshop: Workshop,
     assert "files the same" in verified.stdout
 
 
+def test_a_tokenizer_of_the_hub_serves(workshop: Workshop) -> None:
+    suite = workshop.suite("quickstart", "tokenizer=sentence-transformers/all-MiniLM-L6-v2", name="quickstart-minilm")
+    assert suite.manifest["tokenizer"]["vocab_size"] == 30522
+    workshop.inspected("quickstart-minilm")
+
+
 def test_the_table_of_subsampled_splits_names_tasks_that_exist() -> None:
     planned = {item.task.id: item.task for item in registry.plan("all").tasks}
     for task_id, splits in SUBSAMPLED.items():

@@ -123,6 +123,20 @@ def test_without_a_network_the_record_and_the_cache_serve(hub: TinyHub, monkeypa
     assert path.read_bytes() == ROWS
 
 
+@pytest.mark.usefixtures("no_waiting")
+def test_two_tasks_with_other_splits_of_one_repository_both_work_offline(
+    hub: TinyHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits = {"train": "data/train-*", "extra": "data/extra-*"}
+    files = {f"data/{split}-0.parquet": ROWS for split in splits}
+    hub.add("org/two", {"README.md": class_label_card("default", {"text": "string"}, splits), **files})
+    for split in splits:
+        hub_source.fetch(hub_source.resolve(source("org/two"), [split]), split, source("org/two"))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    for split in splits:
+        assert hub_source.resolve(source("org/two"), [split]).cached
+
+
 @pytest.mark.usefixtures("hub", "no_hub", "no_waiting")
 def test_without_a_network_and_without_a_record_it_says_unreachable() -> None:
     with pytest.raises(HubUnreachable, match="cannot be reached"):

@@ -119,5 +119,24 @@ def test_a_local_folder_and_its_file_are_the_same_tokenizer(tmp_path: Path, piec
 
 @pytest.mark.usefixtures("hub")
 def test_a_tokenizer_that_is_nowhere_is_named() -> None:
-    with pytest.raises(SourceError, match="tokenizer 'org/nothing': cannot be loaded"):
+    with pytest.raises(SourceError, match="tokenizer 'org/nothing': no such folder, and no such model on the Hub"):
         load_tokenizer("org/nothing")
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("name", ["./no/such/folder", "a b c"])
+def test_what_cannot_be_a_model_is_refused_too(name: str) -> None:
+    with pytest.raises(SourceError, match="no such folder"):
+        load_tokenizer(name)
+
+
+@pytest.mark.usefixtures("hub", "no_hub", "no_waiting")
+def test_a_tokenizer_that_is_out_of_reach_says_so() -> None:
+    with pytest.raises(SourceError, match="not in the cache, and the Hub cannot be reached"):
+        load_tokenizer("org/far-away")
+
+
+def test_an_unreadable_tokenizer_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(SourceError, match="cannot be loaded"):
+        load_tokenizer(str(tmp_path))
