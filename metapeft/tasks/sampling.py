@@ -92,13 +92,17 @@ def sample_without_replacement(state: np.ndarray, population: np.ndarray, size: 
         seen = (chosen[:step] == pick).any(axis=0)
         chosen[step] = np.where(seen, last, pick)
     # Floyd's sets are uniform but their order is not: sort by the unused low halves, the value riding along below.
-    keys = (words << _HALF) | chosen
-    unused = np.arange(width)[:, None] >= size
-    keys[unused] = _LAST
-    rows = np.ascontiguousarray(keys.T)
+    words <<= _HALF
+    words |= chosen
+    ragged = bool((size < width).any())
+    if ragged:
+        words[np.arange(width)[:, None] >= size] = _LAST
+    rows = np.ascontiguousarray(words.T)
     rows.sort(axis=1)
-    values = (rows & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    values[unused.T] = -1
+    rows &= np.uint64(0xFFFFFFFF)
+    values = rows.view(np.int64)
+    if ragged:
+        values[np.arange(width) >= size[:, None]] = -1
     return values
 
 
