@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from metapeft.recipes.schema import (
     FilesSource,
     GenerationTask,
     PointsTask,
+    PoolName,
     TaggingTask,
 )
 from metapeft.sources.fields import render
@@ -61,15 +64,25 @@ def assemble(order: Order, staging: Path, session: Session, inputs: str, note: N
         raise RecipeError(f"recipe '{recipe}': every task needs files of yours; name their folders: {named}")
     tokenizer = load_tokenizer(order.tokenizer)
     gathered: list[Gathered] = []
-    for number, planned in enumerate(built, 1):
-        where = f"recipe '{recipe}', task '{planned.task.id}'"
-        done = gather(planned, staging / planned.task.id, session, where)
-        gathered.append(done)
-        rows = " + ".join(f"{done.counts[pool].kept:,}" for pool in POOLS)
-        note(f"[{number}/{len(built)}] {planned.task.id}: {rows} rows")
+    support: list[Future[PoolFacts]] = []
+    # The audit never drops support rows, so they are tokenized (in Rust) while the next task's rows are read.
+    ahead = ThreadPoolExecutor(1)
+    try:
+        for number, planned in enumerate(built, 1):
+            where = f"recipe '{recipe}', task '{planned.task.id}'"
+            done = gather(planned, staging / planned.task.id, session, where)
+            gathered.append(done)
+            support.append(ahead.submit(_finish_pool, order, planned, staging, tokenizer, "support"))
+            rows = " + ".join(f"{done.counts[pool].kept:,}" for pool in POOLS)
+            note(f"[{number}/{len(built)}] {planned.task.id}: {rows} rows")
+    finally:
+        ahead.shutdown(cancel_futures=len(gathered) < len(built))
     findings = _audit(order, gathered, staging, note)
     note(f"tokenizing {len(built)} tasks with '{tokenizer.name}'")
-    entries = [_finish(order, item, findings, staging, tokenizer, recipe) for item in gathered]
+    entries = []
+    for item, support_facts in zip(gathered, support, strict=True):
+        query_facts = _finish_pool(order, item.planned, staging, tokenizer, "query")
+        entries.append(_entry(order, item, findings, {"support": support_facts.result(), "query": query_facts}))
     return _describe(order, entries, skipped, findings, tokenizer, staging, inputs)
 
 
@@ -91,27 +104,41 @@ def _audit(order: Order, gathered: list[Gathered], staging: Path, note: Note) ->
 # --- one task -----------------------------------------------------------------------------------
 
 
-def _finish(
-    order: Order, item: Gathered, findings: Findings, staging: Path, tokenizer: LoadedTokenizer, recipe: str
-) -> dict[str, Any]:
-    """Tokenize a task's pools and describe it for the manifest."""
+@dataclass(frozen=True)
+class PoolFacts:
+    """What the manifest says of a pool: rows, rows of each class (or none), and token lengths (or none)."""
+
+    rows: int
+    class_rows: list[int] | None
+    lengths: dict[str, Any] | None
+
+
+def _finish_pool(
+    order: Order, planned: PlannedTask, staging: Path, tokenizer: LoadedTokenizer, pool: PoolName
+) -> PoolFacts:
+    """Tokenize a pool whose rows are final."""
+    task = planned.task
+    folder = staging / task.id
+    table = pq.read_table(folder / f"{pool}.parquet")
+    class_rows = lengths = None
+    if "label" in table.column_names:
+        class_rows = np.bincount(table["label"].to_numpy(), minlength=len(getattr(task, "labels", []))).tolist()
+    if not isinstance(task, PointsTask):
+        tokens = _tokenize(planned, table, tokenizer, order.episodes(planned).max_tokens)
+        _write_tokens(folder / f"tokens-{pool}.arrow", tokens, table)
+        lengths = _length_facts(tokens)
+    return PoolFacts(len(table), class_rows, lengths)
+
+
+def _entry(order: Order, item: Gathered, findings: Findings, facts: dict[PoolName, PoolFacts]) -> dict[str, Any]:
+    """Describe a task for the manifest."""
     planned = item.planned
     task, episodes = planned.task, order.episodes(planned)
     labels = list(getattr(task, "labels", []))
-    rows: dict[str, int] = {}
-    class_rows: dict[str, list[int]] = {}
-    lengths: dict[str, Any] = {}
-    for pool in POOLS:
-        folder = staging / task.id
-        table = pq.read_table(folder / f"{pool}.parquet")
-        rows[pool] = len(table)
-        if "label" in table.column_names:
-            class_rows[pool] = np.bincount(table["label"].to_numpy(), minlength=len(labels)).tolist()
-        if not isinstance(task, PointsTask):
-            tokens = _tokenize(planned, table, tokenizer, episodes.max_tokens)
-            _write_tokens(folder / f"tokens-{pool}.arrow", tokens, table)
-            lengths[pool] = _length_facts(tokens)
-    _check_episodes(recipe, planned, episodes, rows, class_rows)
+    rows = {pool: facts[pool].rows for pool in POOLS}
+    class_rows = {pool: counts for pool in POOLS if (counts := facts[pool].class_rows) is not None}
+    lengths = {pool: found for pool in POOLS if (found := facts[pool].lengths) is not None}
+    _check_episodes(order.plan.recipe.name, planned, episodes, rows, class_rows)
     source = task.source
     params = getattr(source, "params", {})
     return {
@@ -193,8 +220,8 @@ def _check_episodes(
     recipe: str,
     planned: PlannedTask,
     episodes: EpisodeDefaults,
-    rows: dict[str, int],
-    class_rows: dict[str, list[int]],
+    rows: dict[PoolName, int],
+    class_rows: dict[PoolName, list[int]],
 ) -> None:
     """Stop when a task cannot give one episode of its own defaults."""
     where = f"recipe '{recipe}', task '{planned.task.id}', episodes"
