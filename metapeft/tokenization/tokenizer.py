@@ -169,6 +169,7 @@ def encode_generation(
         ending: what the prompts end with, such as "Summary:". Where a prompt is too long its middle is cut and this
             stays, because it says what is asked for.
     """
+    tokenizer.backend.no_truncation()  # an earlier call's limit must not cut what is counted here
     kept = len(tokenizer.backend.encode(ending).ids) - len(tokenizer.backend.encode("").ids)
     ends = _special_tokens_after(tokenizer)
     x = _encode_keeping_the_end(tokenizer, prompts, max_tokens, min(kept + ends, max_tokens - 1))
@@ -190,7 +191,6 @@ def _special_tokens_after(tokenizer: LoadedTokenizer) -> int:
 
 
 def _encode_keeping_the_end(tokenizer: LoadedTokenizer, texts: Sequence[str], max_tokens: int, kept: int) -> Tokens:
-    tokenizer.backend.no_truncation()
     rows: list[list[int]] = []
     cut = 0
     for start in range(0, len(texts), CHUNK):
