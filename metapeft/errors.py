@@ -29,8 +29,20 @@ class SuiteError(MetapeftError):
     """A suite on disk is missing, incomplete or not what its manifest says."""
 
 
+class BackboneError(MetapeftError):
+    """A backbone is missing, is not safetensors, or is not of a known architecture."""
+
+
 class EpisodeError(MetapeftError):
     """A task cannot give the episode that was asked for."""
+
+
+class AdapterError(MetapeftError):
+    """An adapter does not fit its backbone, or its file cannot be read."""
+
+
+class AdaptationError(MetapeftError):
+    """An inner loop cannot be run as asked, or has left the numbers."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

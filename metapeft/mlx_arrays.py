@@ -12,6 +12,6 @@ if TYPE_CHECKING:
 
 def to_mlx(array: np.ndarray) -> mx.array:
     """Copy a numpy array into an `mx.array` of the same shape and dtype (MLX is imported here, not with the module)."""
-    import mlx.core as mx
+    from metapeft.mlx import mx
 
     return mx.array(array)

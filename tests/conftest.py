@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import metapeft.mlx  # noqa: F401  the BLAS comes before any test imports MLX
 from tests.tiny_hub import Faults, TinyHub
 
 # The Hub's libraries read these once, when they are imported: set them before anything can import them.

@@ -17,7 +17,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 def test_the_python_blocks_run() -> None:
     assert build.main(["recipe=sentiment", "data=synthetic", "quiet=true"]) == 0
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         scope: dict[str, object] = {}
         exec(block, scope)

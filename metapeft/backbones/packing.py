@@ -1,0 +1,157 @@
+"""Texts of unequal length without padding: all tokens end to end, and where each one stands.
+
+Linear layers, norms and activations see only real tokens ``(tokens, d)``; attention alone spreads them over the
+rectangle ``(n, length)`` and gathers them again. Both moves are copies, and so are their derivatives here (MLX would
+use a scatter, which is slow on the CPU).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metapeft.errors import BackboneError
+from metapeft.mlx import mx
+from metapeft.tasks.padding import bucket_length
+
+
+class Places(NamedTuple):
+    """Where the tokens of a batch stand.
+
+    Attributes:
+        cells: the place in the flattened rectangle of each packed row, int32 ``(tokens,)``; 0 for filler rows.
+        real: 1 for a token, 0 for a filler row, float32 ``(tokens, 1)``.
+        rows: the packed row of each place, int32 ``(n, length)``; 0 where there is no token.
+        mask: where there is a token, bool ``(n, length)``.
+    """
+
+    cells: mx.array
+    real: mx.array
+    rows: mx.array
+    mask: mx.array
+
+
+def places_of(lengths: Any) -> Places:
+    """Lay out texts of these lengths ``(n,)``.
+
+    Rows are filled up to a round number, and the rectangle's length is the next of 16, 24, 32, 48, 64, 96 …, so that
+    a compiled function meets few shapes.
+    """
+    lengths = np.asarray(lengths, np.int64)
+    columns = np.arange(_rectangle(int(lengths.max(initial=1))))
+    mask = columns < lengths[:, None]
+    real = int(lengths.sum())
+    cells = np.zeros(round_up(real), np.int32)
+    cells[:real] = np.flatnonzero(mask)
+    rows = np.zeros(mask.shape, np.int32)
+    rows[mask] = np.arange(real)
+    is_real = (np.arange(len(cells)) < real).astype(np.float32)[:, None]
+    return Places(mx.array(cells), mx.array(is_real), mx.array(rows), mx.array(mask))
+
+
+def _rectangle(longest: int) -> int:
+    """Attention costs the square of the length: two steps an octave, where a tensor of token ids takes one."""
+    length = bucket_length(longest)
+    return length * 3 // 4 if 16 < length and longest <= length * 3 // 4 else length
+
+
+def round_up(count: int) -> int:
+    """The next of 32, 40, 48 ... 128, 144, 160 ...: beyond 64 at most an eighth is filler, and shapes stay few."""
+    step = max(8, 1 << max(count - 1, 0).bit_length() >> 4)
+    return max(32, -(-count // step) * step)
+
+
+def real_tokens(
+    x: Any, lengths: Any, vocab_size: int, max_positions: int | None, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Look at a batch before it is embedded: MLX reads whatever lies beyond the end of a table, without a word.
+
+    Args:
+        x: tokens int ``(n, length)``, padded on the right by anything.
+        lengths: tokens of each row ``(n,)``; None: all of `length`.
+        vocab_size: token ids are below it.
+        max_positions: the longest text; None where there is no bound.
+        name: of the backbone, for the message.
+
+    Returns:
+        Tokens int32 ``(n, length)`` with 0 for padding, and lengths int64 ``(n,)``.
+
+    Raises:
+        BackboneError: a text is too long, or a token id is not in the vocabulary.
+    """
+    tokens = np.asarray(x)
+    lengths = np.full(len(tokens), tokens.shape[1]) if lengths is None else np.asarray(lengths, np.int64)
+    longest = int(lengths.max(initial=0))
+    if max_positions is not None and longest > max_positions:
+        raise BackboneError(
+            f"backbone '{name}': a text has {longest} tokens, it has positions for {max_positions}\n"
+            f"  cut the texts, such as by max_tokens={max_positions}"
+        )
+    tokens = np.where(np.arange(tokens.shape[1]) < lengths[:, None], tokens, 0)
+    wrong = tokens[(tokens < 0) | (tokens >= vocab_size)]
+    if wrong.size:
+        raise BackboneError(
+            f"backbone '{name}': token id {wrong[0]} is not among its {vocab_size}\n"
+            "  the texts were tokenized for another network: build the suite with this one's tokenizer"
+        )
+    return tokens.astype(np.int32), lengths
+
+
+def pack(tokens: Any, lengths: Any) -> np.ndarray:
+    """Token ids ``(n, length)`` padded on the right to packed rows int32 ``(round_up(sum(lengths)),)``, filled by 0."""
+    lengths = np.asarray(lengths, np.int64)
+    tokens = np.asarray(tokens)
+    real = tokens[np.arange(tokens.shape[1]) < lengths[:, None]]
+    out = np.zeros(round_up(len(real)), np.int32)
+    out[: len(real)] = real
+    return out
+
+
+def spread(packed: mx.array, places: Places) -> mx.array:
+    """Packed rows ``(tokens, d)`` to the rectangle ``(n, length, d)``; places without a token hold some finite row."""
+    n, length = places.rows.shape
+    flat: Any = _spread(packed, places.rows.reshape(-1), places.cells, places.real)
+    return flat.reshape(n, length, -1)
+
+
+def gather(grid: mx.array, places: Places) -> mx.array:
+    """The rectangle ``(n, length, d)`` to packed rows ``(tokens, d)``; filler rows hold some finite row."""
+    flat = grid.reshape(-1, grid.shape[-1])
+    mask = places.mask.reshape(-1, 1).astype(grid.dtype)
+    packed: Any = _gather(flat, places.cells, places.rows.reshape(-1), mask)
+    return packed
+
+
+def mean_over_tokens(packed: mx.array, places: Places) -> mx.array:
+    """Mean of each text's packed rows: ``(tokens, d)`` to ``(n, d)``, as one product of matrices."""
+    n, length = places.rows.shape
+    owner = places.cells // length
+    counts = mx.sum(places.mask, axis=1).astype(packed.dtype)
+    weights = (owner[None] == mx.arange(n)[:, None]) * (places.real[:, 0][None] / mx.maximum(counts, 1)[:, None])
+    return weights.astype(packed.dtype) @ packed
+
+
+@mx.custom_function
+def _spread(packed: mx.array, rows: mx.array, cells: mx.array, real: mx.array) -> mx.array:
+    return mx.take(packed, rows, axis=0)
+
+
+@_spread.vjp
+def _spread_vjp(primals: Any, cotangent: mx.array, _: Any) -> Any:
+    packed, rows, cells, real = primals
+    # Filler rows must stay without gradient: adapters would learn from them. So must places without a token, and
+    # no cell names one.
+    own = mx.take(cotangent, cells, axis=0) * real.astype(cotangent.dtype)
+    return own, mx.zeros_like(rows), mx.zeros_like(cells), mx.zeros_like(real)
+
+
+@mx.custom_function
+def _gather(flat: mx.array, cells: mx.array, rows: mx.array, mask: mx.array) -> mx.array:
+    return mx.take(flat, cells, axis=0)
+
+
+@_gather.vjp
+def _gather_vjp(primals: Any, cotangent: mx.array, _: Any) -> Any:
+    flat, cells, rows, mask = primals
+    return mx.take(cotangent, rows, axis=0) * mask, mx.zeros_like(cells), mx.zeros_like(rows), mx.zeros_like(mask)

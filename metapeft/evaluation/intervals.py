@@ -1,0 +1,43 @@
+"""How sure a mean over episodes is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def bootstrap_interval(
+    values: np.ndarray, rng: np.random.Generator, resamples: int = 1000, level: float = 0.95
+) -> np.ndarray:
+    """Percentile bootstrap interval of the mean.
+
+    Episodes are drawn with replacement, as many as there are; the interval holds the middle `level` of the means of
+    these resamples. It covers a little less than `level` where episodes are few: count on 30 or more.
+
+    Args:
+        values: one row an episode, ``(n, ...)``. Further axes (methods, steps) share each resample: they stay paired.
+        rng: draws the resamples; the same state gives the same interval.
+        resamples: how many.
+        level: between 0 and 1.
+
+    Returns:
+        Lower and upper end, float64 ``(2, ...)``. Equal for one value, and for equal values.
+
+    Raises:
+        ValueError: there are no values, one is not a number, or a setting is out of range.
+
+    References:
+        Efron, "Bootstrap methods: another look at the jackknife" (1979); the percentile interval: Efron,
+        "Nonparametric standard errors and confidence intervals" (1981).
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim == 0 or len(values) == 0:
+        raise ValueError("an interval needs at least one value")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{np.count_nonzero(~np.isfinite(values))} of {values.size} values are not finite")
+    if resamples < 1 or not 0 < level < 1:
+        raise ValueError(f"resamples must be at least 1 and level between 0 and 1, got {resamples} and {level}")
+    drawn = rng.integers(len(values), size=(resamples, len(values)))
+    # Deviations are averaged, not values: equal values then give their own value, not one a rounding away from it.
+    means = values[0] + (values - values[0])[drawn].mean(axis=1)
+    outside = (1 - level) / 2
+    return np.quantile(means, [outside, 1 - outside], axis=0)

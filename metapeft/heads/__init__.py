@@ -1,0 +1,20 @@
+"""Heads: classifiers on the features of a backbone, made from a support set."""
+
+from metapeft.heads.head import Head, Meta, Params, accuracy, check_labels, cross_entropy
+from metapeft.heads.linear import linear_head
+from metapeft.heads.prototype import cosine_head, euclidean_head, prototypes
+from metapeft.heads.ridge import ridge_head
+
+__all__ = [
+    "Head",
+    "Meta",
+    "Params",
+    "accuracy",
+    "check_labels",
+    "cosine_head",
+    "cross_entropy",
+    "euclidean_head",
+    "linear_head",
+    "prototypes",
+    "ridge_head",
+]

@@ -1,0 +1,146 @@
+"""What every head is: a linear classifier made from a support set, ready for gradient steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from metapeft.errors import EpisodeError
+from metapeft.mlx import mx
+
+Params = dict[str, mx.array]  # {"weight": (ways, d), "bias": (ways,)}: what gradient steps change within an episode
+Meta = dict[str, mx.array]  # logarithms of positive scalars, so that every value is valid: what meta-training learns
+
+
+class Init(Protocol):
+    """Makes a classifier from a support set."""
+
+    def __call__(
+        self,
+        features: mx.array,
+        labels: mx.array,
+        ways: int,
+        meta: Meta | None = None,
+        label_features: mx.array | None = None,
+    ) -> Params:
+        """Make a classifier, differentiable to second order in every argument but the labels.
+
+        A compiled function cannot look at labels, so this does not: call `check_labels` before.
+
+        Args:
+            features: of the support set, float32 ``(n, d)``.
+            labels: int32 ``(n,)`` in ``[0, ways)``.
+            ways: number of classes.
+            meta: what `Head.default_meta` gives, or its learned successor; None for the former.
+            label_features: features of the classes' names, float32 ``(ways, d)``. With them n may be 0 (0-shot).
+
+        Returns:
+            ``{"weight": (ways, d), "bias": (ways,)}``, float32.
+
+        Raises:
+            ValueError: `label_features` have another shape.
+        """
+        ...
+
+
+class Head(NamedTuple):
+    """A classifier on features, as pure functions.
+
+    Every head has the same params, however it made them, so one inner loop serves all. For prototypes that is
+    Proto-MAML (Triantafillou et al., "Meta-Dataset", 2020).
+
+    Attributes:
+        name: what to call it in tables.
+        default_meta: ``() -> meta``, the meta-learned scalars at their start; empty where nothing is learned.
+        init: ``(features, labels, ways, meta=None, label_features=None) -> params``, see `Init`.
+        logits: ``(params, features (m, d)) -> (m, ways)``.
+    """
+
+    name: str
+    default_meta: Callable[[], Meta]
+    init: Init
+    logits: Callable[[Params, mx.array], mx.array]
+
+
+def check_labels(labels: Any, ways: int, *, named: bool = False) -> None:
+    """Refuse labels that no head can be made from.
+
+    Args:
+        labels: of the support set, integers ``(n,)``; numpy or MLX.
+        ways: number of classes.
+        named: whether the classes' names stand in for missing examples.
+
+    Raises:
+        EpisodeError: a label is not in ``[0, ways)``, or a class has neither an example nor a name.
+    """
+    labels, classes = np.asarray(labels), np.arange(ways)
+    strangers = np.setdiff1d(labels, classes)
+    if len(strangers):
+        raise EpisodeError(f"support labels {strangers.tolist()} are none of the {ways} classes 0 to {ways - 1}")
+    empty = np.setdiff1d(classes, labels)
+    if len(empty) and not named:
+        raise EpisodeError(
+            f"classes {empty.tolist()} of {ways} have no example in the support set\n"
+            "  give at least one example of each class, or the names of the classes"
+        )
+
+
+def check_label_features(label_features: mx.array, features: mx.array, ways: int) -> None:
+    """Refuse features of names that are not ``(ways, d)`` and would broadcast, silently.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if label_features.shape != (ways, features.shape[1]):
+        raise ValueError(f"label_features are {label_features.shape}, expected {(ways, features.shape[1])}")
+
+
+def one_hot(labels: mx.array, ways: int) -> mx.array:
+    """Labels ``(n,)`` as float32 ``(n, ways)``, to sum by matrix products: scatter is slow and dear to derive."""
+    return (labels[:, None] == mx.arange(ways)).astype(mx.float32)
+
+
+def inverse_length(features: mx.array) -> mx.array:
+    """1 / length of each of the features ``(n, d)``, as ``(n, 1)``; large but finite for a zero vector."""
+    return mx.rsqrt(mx.sum(features * features, axis=-1, keepdims=True) + 1e-12)
+
+
+def unit(features: mx.array) -> mx.array:
+    """Features ``(n, d)`` brought to length 1; a zero vector stays zero, with finite derivatives."""
+    return features * inverse_length(features)
+
+
+def linear_logits(params: Params, features: mx.array) -> mx.array:
+    """Logits ``(m, ways)`` of features ``(m, d)``."""
+    return mx.addmm(params["bias"], features, params["weight"].T)
+
+
+def unit_logits(params: Params, features: mx.array) -> mx.array:
+    """Logits ``(m, ways)`` of features ``(m, d)``, which are brought to length 1 first."""
+    # Scaling the products touches (m, ways) numbers where scaling the features would touch (m, d).
+    return (features @ params["weight"].T) * inverse_length(features) + params["bias"]
+
+
+def cross_entropy(logits: mx.array, labels: mx.array, label_smoothing: float = 0.0) -> mx.array:
+    """Mean cross-entropy, a scalar of the logits' dtype, differentiable to second order on every device.
+
+    `mlx.nn.losses.cross_entropy` gathers, or on a GPU runs a fused kernel; this takes sums and is faster on CPU.
+
+    Args:
+        logits: float32 ``(m, ways)``.
+        labels: int32 ``(m,)``.
+        label_smoothing: in ``[0, 1]``, the share of the target that is spread evenly over the classes
+            (Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016).
+    """
+    ways = logits.shape[-1]
+    targets = one_hot(labels, ways)
+    if label_smoothing:
+        targets = (1.0 - label_smoothing) * targets + label_smoothing / ways
+    return mx.mean(mx.logsumexp(logits, axis=-1) - mx.sum(targets * logits, axis=-1))
+
+
+def accuracy(logits: mx.array, labels: mx.array) -> mx.array:
+    """Share of examples whose label has the highest logit, a float32 scalar without a gradient."""
+    return mx.mean((mx.argmax(logits, axis=-1) == labels).astype(mx.float32))

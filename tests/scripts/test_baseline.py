@@ -1,0 +1,229 @@
+"""scripts/baseline.py: its rows, what it skips, and that a second run goes on from the first."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import baseline
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models
+
+from metapeft import build
+from metapeft.backbones.bert import BertConfig
+from metapeft.backbones.mlp import make_mlp
+from metapeft.errors import EpisodeError
+from metapeft.mlx import mx
+from metapeft.tasks.suite import Suite
+from metapeft.tokenization.tokenizer import EMBEDDED
+
+POINTS = ["quick_linear_0", "quick_circles"]
+TEXTS = ["quick_topic_news"]
+FAST = ["episodes=3", "query=2", "steps=2", "rank=2"]
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("built") / "quickstart"
+    assert build.main(["recipe=quickstart", f"tasks=[{','.join(POINTS + TEXTS)}]", f"out={out}", "quiet=true"]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three random blocks with the default tokenizer."""
+    folder = Path(shutil.copytree(EMBEDDED, tmp_path_factory.mktemp("models") / "tiny-bert"))
+    raw = {
+        "model_type": "bert",
+        "vocab_size": 30_522,
+        "hidden_size": 16,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 64,
+    }
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for path, shape in BertConfig.from_hugging_face(raw).shapes().items():
+        arrays[path] = mx.array(rng.normal(float("Norm.weight" in path), 0.3, shape).astype(np.float32))
+    mx.save_safetensors(str(folder / "model.safetensors"), arrays)
+    (folder / "config.json").write_text(json.dumps(raw))
+    return folder
+
+
+def result_of(out: Path) -> dict[str, Any]:
+    return json.loads((out / "result.json").read_text())
+
+
+def figures(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows without what a clock or the memory's state says."""
+    measured = ("adapt_seconds", "peak_memory_bytes")
+    return [{key: value for key, value in row.items() if key not in measured} for row in result["rows"]]
+
+
+def test_points(suite: Path, in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert baseline.main([f"suite={suite}", "backbone=mlp", "shots=[1,3]", *FAST]) == 0
+    shown = capsys.readouterr().out
+    assert "[4/4] quick_circles, 3 shots: 2 ways" in shown
+    assert "SYNTHETIC" in shown
+    out = in_tmp / "runs/baseline/quickstart-mlp"
+    result = result_of(out)
+    assert result["origin"] == "synthetic"
+    assert [(skip["task"], skip["kind"]) for skip in result["skipped"]] == [("quick_topic_news", "classification")]
+    assert "backbone=nano" in result["skipped"][0]["reason"]
+    methods = [(baseline.FROZEN, 0), (baseline.RANDOM, 0), (baseline.RANDOM, 1), (baseline.RANDOM, 2)]
+    expected = [(task, shots, *method) for task in POINTS for shots in (1, 3) for method in methods]
+    assert [(row["task"], row["shots"], row["method"], row["steps"]) for row in result["rows"]] == expected
+    for row in result["rows"]:
+        assert row["track"] == "episode"
+        assert row["metric"] == "accuracy"
+        assert row["gradient_steps"] == row["steps"]
+        assert (row["ways"], row["query"], row["episodes"]) == (2, 2, 3)
+        low, high = row["ci95"]
+        assert 0 <= low <= row["mean"] <= high <= 1
+        assert row["adapt_seconds"] > 0
+        assert row["peak_memory_bytes"] > 0
+    with (out / "table.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [float(line["mean"]) for line in table] == [row["mean"] for row in result["rows"]]
+    assert [float(line["ci95_low"]) for line in table] == [row["ci95"][0] for row in result["rows"]]
+    page = (out / "table.md").read_text()
+    assert "**Synthetic.**" in page
+    assert page.count("| quick_circles | points_nonlinear | synthetic | 2 |") == 2
+    assert "| quick_topic_news | classification |" in page
+
+
+def test_the_prototype_is_a_nearest_mean_by_angle(suite: Path, in_tmp: Path) -> None:
+    order = [f"suite={suite}", "backbone=mlp", "episodes=4", "steps=0", "out=o"]
+    assert baseline.main(order) == 0
+    row = result_of(in_tmp / "o")["rows"][0]
+    config = baseline.Config(suite=str(suite), backbone="mlp", episodes=4, steps=0)
+    opened = Suite(suite)
+    sampler = baseline.largest_sampler(opened, opened.task(POINTS[0]), 5, config)
+    network, accuracies = make_mlp(2, seed=0), []
+    for episode in sampler.episodes(0, 4):
+        support, query = (
+            np.array(network.suffix(network.prefix(x)).states) for x in (episode.support_x, episode.query_x)
+        )
+        support, query = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (support, query))
+        means = np.stack([support[episode.support_y == label].mean(axis=0) for label in (0, 1)])
+        means /= np.linalg.norm(means, axis=1, keepdims=True)
+        accuracies.append(((query @ means.T).argmax(axis=1) == episode.query_y).mean())
+    assert (row["method"], row["task"]) == (baseline.FROZEN, POINTS[0])
+    assert row["mean"] == pytest.approx(np.mean(accuracies))
+
+
+def test_texts(suite: Path, tiny_bert: Path, in_tmp: Path) -> None:
+    assert baseline.main([f"suite={suite}", f"backbone={tiny_bert}", *FAST]) == 0
+    result = result_of(in_tmp / "runs/baseline/quickstart-tiny-bert")
+    assert {row["task"] for row in result["rows"]} == set(TEXTS)
+    assert {row["ways"] for row in result["rows"]} == {4}
+    assert [skip["task"] for skip in result["skipped"]] == POINTS
+    assert all("backbone=mlp" in skip["reason"] for skip in result["skipped"])
+
+
+def test_steps_fit_the_support_set(suite: Path, in_tmp: Path) -> None:
+    order = [f"suite={suite}", "backbone=mlp", "episodes=20", "steps=10", "shots=[10]", "out=o"]
+    assert baseline.main(order) == 0
+    rows = [row for row in result_of(in_tmp / "o")["rows"] if row["task"] == "quick_linear_0"]
+    means = {row["steps"]: row["mean"] for row in rows if row["method"] == baseline.RANDOM}
+    assert set(means) == {0, 1, 2, 3, 5, 10}
+    assert means[0] == pytest.approx(0.5, abs=0.25)
+    assert means[10] > 0.8
+
+
+def test_a_second_run_measures_nothing(suite: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = [f"suite={suite}", "backbone=mlp", "out=o", *FAST]
+    assert baseline.main(order) == 0
+    before = {path.name: path.read_bytes() for path in (in_tmp / "o").iterdir()}
+    monkeypatch.setattr(baseline, "measure", None)
+    assert baseline.main(order) == 0
+    assert {path.name: path.read_bytes() for path in (in_tmp / "o").iterdir()} == before
+
+
+def test_a_killed_run_goes_on(suite: Path, in_tmp: Path) -> None:
+    order = [f"suite={suite}", "backbone=mlp", "out=o", *FAST]
+    assert baseline.main(order) == 0
+    whole = result_of(in_tmp / "o")
+    lines = (in_tmp / "o/rows.jsonl").read_text().splitlines(keepends=True)
+    assert len(lines) == 2
+    (in_tmp / "o/rows.jsonl").write_text(lines[0] + lines[1][:50])
+    (in_tmp / "o/result.json").unlink()
+    assert baseline.main(order) == 0
+    resumed = result_of(in_tmp / "o")
+    assert resumed["rows"][:4] == whole["rows"][:4]  # kept, their seconds too
+    assert figures(resumed) == figures(whole)
+    assert (in_tmp / "o/rows.jsonl").read_text().startswith(lines[0])
+    assert len((in_tmp / "o/rows.jsonl").read_text().splitlines()) == 2
+
+
+def test_other_settings_are_measured_anew(suite: Path, in_tmp: Path) -> None:
+    for other in ([], ["learning_rate=0.5"], ["seed=1"]):
+        assert baseline.main([f"suite={suite}", "backbone=mlp", "out=o", *FAST, *other]) == 0
+    records = [json.loads(line) for line in (in_tmp / "o/rows.jsonl").read_text().splitlines()]
+    assert [record["key"]["learning_rate"] for record in records] == [0.01, 0.01, 0.5, 0.5, 0.01, 0.01]
+    assert figures(result_of(in_tmp / "o")) == [
+        row for record in records[4:] for row in figures({"rows": record["rows"]})
+    ]
+
+
+def test_token_ids_of_another_tokenizer_are_refused(
+    suite: Path, tiny_bert: Path, in_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Path(shutil.copytree(tiny_bert, in_tmp / "other-bert"))
+    Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]")).save(str(other / "tokenizer.json"))
+    assert baseline.main([f"suite={suite}", f"backbone={other}", "out=o"]) == 2
+    assert "python -m metapeft.build recipe=quickstart tokenizer=" in capsys.readouterr().err
+    assert not (in_tmp / "o").exists()
+
+
+def test_a_task_that_is_too_small_is_listed(suite: Path, in_tmp: Path) -> None:
+    assert baseline.main([f"suite={suite}", "backbone=mlp", "shots=[5000]", "out=o", *FAST]) == 0
+    result = result_of(in_tmp / "o")
+    assert result["rows"] == []
+    reasons = {skip["task"]: skip["reason"] for skip in result["skipped"]}
+    assert reasons["quick_circles"].startswith("5000 shots: task 'quick_circles': an episode needs 2 classes")
+    assert "No task could be run" in (in_tmp / "o/table.md").read_text()
+
+
+def test_a_suite_without_a_task_for_the_backbone(
+    suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = tmp_path / "texts"
+    assert build.main(["recipe=quickstart", "tasks=[quick_topic_news]", f"out={texts}", "quiet=true"]) == 0
+    assert baseline.main([f"suite={texts}", "backbone=mlp"]) == 2
+    assert "no task for backbone=mlp; quick_topic_news: texts need a text backbone" in capsys.readouterr().err
+
+
+def test_the_largest_episodes_a_task_can_give(suite: Path) -> None:
+    opened = Suite(suite)
+    task = opened.task("quick_topic_news")
+    least = np.bincount(opened.pool(task.id, "query").y).min()
+
+    def sizes(**settings: int) -> tuple[Any, int]:
+        config = baseline.Config(suite=str(suite), **settings)  # pyrefly: ignore
+        sampler = baseline.largest_sampler(opened, task, 5, config)
+        return sampler.n_way, sampler.query_size
+
+    assert sizes() == (4, 60)
+    assert sizes(ways=3, query=7) == (3, 21)
+    assert sizes(query=10_000) == (4, 4 * least)
+    with pytest.raises(EpisodeError, match="quick_topic_news"):
+        baseline.largest_sampler(opened, task, 10_000, baseline.Config(suite=str(suite)))
+
+
+def test_every_episode_draws_anew_and_the_same_each_time() -> None:
+    config, network = baseline.Config(suite="s", rank=2), make_mlp(2)
+    draws = [baseline.draw(network, config, index) for index in (0, 0, 1)]
+    adapters = [adapter["layers.2.linear"] for adapter, _ in draws]
+    heads = [baseline.DRAWN_HEAD.init(mx.ones((1, 8)), mx.array([0]), 3, meta)["weight"] for _, meta in draws]
+    for drawn in (heads, [adapter["lora_a"] for adapter in adapters]):
+        assert mx.array_equal(drawn[0], drawn[1])
+        assert not mx.array_equal(drawn[0], drawn[2])
+    assert not any(mx.any(adapter["lora_b"]) for adapter in adapters)
+    seeded = baseline.draw(network, baseline.Config(suite="s", rank=2, seed=1), 0)[0]["layers.2.linear"]
+    assert not mx.array_equal(seeded["lora_a"], adapters[0]["lora_a"])
