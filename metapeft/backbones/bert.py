@@ -14,7 +14,16 @@ from typing import Any, NamedTuple
 from metapeft.backbones.backbone import Adapter
 from metapeft.backbones.elementwise import gelu, on_cpu, softmax
 from metapeft.backbones.low_rank import low_rank
-from metapeft.backbones.packing import Places, gather, mean_over_tokens, pack, places_of, real_tokens, spread
+from metapeft.backbones.packing import (
+    Places,
+    each_alike,
+    gather,
+    mean_over_tokens,
+    pack,
+    places_of,
+    real_tokens,
+    spread,
+)
 from metapeft.mlx import mx, nn
 
 MASKED = -1e4  # added to a masked score: softmax gives an exact zero, and nothing overflows
@@ -248,12 +257,13 @@ class _Block:
         self, states: mx.array, projected: mx.array, places: Places, adapter: Mapping[str, Any], scale: float
     ) -> mx.array:
         names = self.names
-        parts = mx.split(projected, 3, axis=-1)
-        query, key, value = (
-            self._adapted(part, states, out, places, adapter, scale)
-            for part, out in zip((names.query, names.key, names.value), parts, strict=True)
-        )
-        mixed = self._attend(query, key, value, places)
+        three = (names.query, names.key, names.value)
+        if any(part in adapter for part in three):
+            parts = zip(three, mx.split(projected, 3, axis=-1), strict=True)
+            projected = mx.concatenate(
+                [self._adapted(part, states, out, places, adapter, scale) for part, out in parts], axis=-1
+            )
+        mixed = each_alike(self._attend, projected, places)
         mixed = self._adapted(names.mixed, mixed, self._linear(names.mixed, mixed), places, adapter, scale)
         states = self._norm(names.mixed_norm, states + mixed)
         wide = self._adapted(names.up, states, self._linear(names.up, states), places, adapter, scale)
@@ -261,17 +271,14 @@ class _Block:
         out = self._adapted(names.down, wide, self._linear(names.down, wide), places, adapter, scale)
         return self._norm(names.norm, states + out)
 
-    def _attend(self, query: mx.array, key: mx.array, value: mx.array, places: Places) -> mx.array:
-        n, length = places.rows.shape
-        heads = (
-            spread(part, places).reshape(n, length, self.num_heads, -1).transpose(0, 2, 1, 3)
-            for part in (query, key, value)
-        )
-        q, k, v = heads
+    def _attend(self, projected: mx.array, mask: mx.array) -> mx.array:
+        """Attention within ``(m, length, 3 d)``."""
+        m, length = mask.shape
+        q, k, v = projected.reshape(m, length, 3, self.num_heads, -1).transpose(2, 0, 3, 1, 4)
         scores = (q * q.shape[-1] ** -0.5) @ k.swapaxes(-1, -2)
-        scores = mx.where(places.mask[:, None, None], scores, MASKED)
+        scores = mx.where(mask[:, None, None], scores, MASKED)
         mixed = softmax(scores) @ v
-        return gather(mixed.transpose(0, 2, 1, 3).reshape(n, length, -1), places)
+        return mixed.transpose(0, 2, 1, 3).reshape(m, length, -1)
 
     def _adapted(
         self, part: str, x: mx.array, out: mx.array, places: Places, adapter: Mapping[str, Any], scale: float

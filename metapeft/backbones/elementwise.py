@@ -3,13 +3,13 @@
 On the CPU MLX computes exp, tanh and erf one element at a time: 35 to 60 times the price of an addition. Both
 functions here use one form, ``(1 / p(t)) ** 16`` with a polynomial p: it needs additions, multiplications and one
 division, decays to zero by itself, so it needs no clamp (a clamp must look for NaN, which costs more than all the
-rest), and it cannot overflow. The coefficients are minimax fits by reweighted least squares; the errors stated are of the whole function in
-float32. Elsewhere than on the CPU the plain functions of MLX are used.
+rest), and it cannot overflow. The coefficients are minimax fits by reweighted least squares; the errors stated are of
+the whole function in float32. Elsewhere than on the CPU the plain functions of MLX are used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from metapeft.mlx import mx, nn
@@ -20,9 +20,6 @@ ERFC = (1.0, 0.04986414, 0.0211572964, 0.00324931554, 5.97182297e-05, 4.13836824
 SLOPE = (0.5, -0.39890748, -0.31853744, -0.05427165, 0.01000709, -0.000849631091)
 # exp(-t) = p(t) ** -16 for t >= 0, within 1e-6 of itself while t < 20, and below 1e-8 after that.
 EXP = (1.0, 0.0625, 0.00195310963, 4.07081025e-05, 6.2769135e-07, 9.40566203e-09)
-
-
-Function = Callable[[mx.array], mx.array]
 
 
 def on_cpu() -> bool:
@@ -99,5 +96,5 @@ def _softmax(scores: mx.array) -> mx.array:
 
 
 # Eager code runs these as fused kernels; inside a transformation or another compiled function MLX inlines them.
-_compiled_gelu: Function = mx.compile(_gelu)
-_compiled_softmax: Function = mx.compile(_softmax)
+_compiled_gelu: Any = mx.compile(_gelu)
+_compiled_softmax: Any = mx.compile(_softmax)

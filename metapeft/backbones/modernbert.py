@@ -14,7 +14,16 @@ from metapeft.backbones.backbone import Adapter
 from metapeft.backbones.bert import ACTIVATIONS, MASKED, Encoded, layer_norm
 from metapeft.backbones.elementwise import softmax
 from metapeft.backbones.low_rank import low_rank
-from metapeft.backbones.packing import Places, gather, mean_over_tokens, pack, places_of, real_tokens, spread
+from metapeft.backbones.packing import (
+    Places,
+    each_alike,
+    gather,
+    mean_over_tokens,
+    pack,
+    places_of,
+    real_tokens,
+    spread,
+)
 from metapeft.mlx import mx
 
 PARTS = ("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo")
@@ -218,27 +227,29 @@ class _Block:
                 return out + low_rank(x, factors, scale)
             return out + gather(low_rank(spread(x, places), factors, scale), places)  # examples must stand apart
 
-        mixed = self._attend(adapted("attn.Wqkv", self._norm("attn_norm", states), projected), places)
+        projected = adapted("attn.Wqkv", self._norm("attn_norm", states), projected)
+        mixed = each_alike(self._attend, projected, places)
         states = states + adapted("attn.Wo", mixed, self._linear("attn.Wo", mixed))
         normed = self._norm("mlp_norm", states)
         value, gate = mx.split(adapted("mlp.Wi", normed, self._linear("mlp.Wi", normed)), 2, axis=-1)
         wide = self.activation(value) * gate
         return states + adapted("mlp.Wo", wide, self._linear("mlp.Wo", wide))
 
-    def _attend(self, projected: mx.array, places: Places) -> mx.array:
-        n, length = places.rows.shape
-        q, k, v = spread(projected, places).reshape(n, length, 3, self.num_heads, -1).transpose(2, 0, 3, 1, 4)
+    def _attend(self, projected: mx.array, mask: mx.array) -> mx.array:
+        """Attention within ``(m, length, 3 d)``."""
+        m, length = mask.shape
+        q, k, v = projected.reshape(m, length, 3, self.num_heads, -1).transpose(2, 0, 3, 1, 4)
         size = q.shape[-1]
         q, k = (
             mx.fast.rope(part, size, traditional=False, base=self.theta, scale=1.0, offset=0)
             for part in (q * size**-0.5, k)
         )
-        seen = places.mask[:, None, None]
+        seen = mask[:, None, None]
         if self.window is not None and length > self.window + 1:
             at = mx.arange(length)
             seen = seen & (mx.abs(at[:, None] - at) <= self.window)
         mixed = softmax(mx.where(seen, q @ k.swapaxes(-1, -2), MASKED)) @ v
-        return gather(mixed.transpose(0, 2, 1, 3).reshape(n, length, -1), places)
+        return mixed.transpose(0, 2, 1, 3).reshape(m, length, -1)
 
     def _linear(self, part: str, x: mx.array) -> mx.array:
         weight, bias = self.weights[f"{part}.weight"], self.weights.get(f"{part}.bias")

@@ -1,12 +1,13 @@
 """Texts of unequal length without padding: all tokens end to end, and where each one stands.
 
-Linear layers, norms and activations see only real tokens ``(tokens, d)``; attention alone spreads them over the
-rectangle ``(n, length)`` and gathers them again. Both moves are copies, and so are their derivatives here (MLX would
-use a scatter, which is slow on the CPU).
+Linear layers, norms and activations see only real tokens ``(tokens, d)``; attention alone spreads them over
+rectangles, one for texts of like length, and gathers them again. Both moves are copies, and so are their derivatives
+here (MLX would use a scatter, which is slow on the CPU).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,20 +17,36 @@ from metapeft.mlx import mx
 from metapeft.tasks.padding import bucket_length
 
 
+class Rectangle(NamedTuple):
+    """Some texts, side by side.
+
+    Attributes:
+        rows: the packed row of each place, int32 ``(m, length)``; 0 where there is no token.
+        mask: where there is a token, bool ``(m, length)``.
+    """
+
+    rows: mx.array
+    mask: mx.array
+
+
 class Places(NamedTuple):
-    """Where the tokens of a batch stand.
+    """Where the tokens of a batch stand: in one rectangle of all texts, and in several of texts of like length.
 
     Attributes:
         cells: the place in the flattened rectangle of each packed row, int32 ``(tokens,)``; 0 for filler rows.
         real: 1 for a token, 0 for a filler row, float32 ``(tokens, 1)``.
         rows: the packed row of each place, int32 ``(n, length)``; 0 where there is no token.
         mask: where there is a token, bool ``(n, length)``.
+        alike: rectangles of texts of like length; some have rows without a text.
+        alike_cells: as `cells`, in the rectangles of `alike`, flattened and end to end.
     """
 
     cells: mx.array
     real: mx.array
     rows: mx.array
     mask: mx.array
+    alike: tuple[Rectangle, ...]
+    alike_cells: mx.array
 
 
 def places_of(lengths: Any) -> Places:
@@ -47,13 +64,37 @@ def places_of(lengths: Any) -> Places:
     rows = np.zeros(mask.shape, np.int32)
     rows[mask] = np.arange(real)
     is_real = (np.arange(len(cells)) < real).astype(np.float32)[:, None]
-    return Places(mx.array(cells), mx.array(is_real), mx.array(rows), mx.array(mask))
+    alike, alike_cells = _alike(lengths, len(cells))
+    cells, is_real, rows, mask = (mx.array(array) for array in (cells, is_real, rows, mask))
+    return Places(cells, is_real, rows, mask, alike, mx.array(alike_cells))
+
+
+def _alike(lengths: np.ndarray, packed: int) -> tuple[tuple[Rectangle, ...], np.ndarray]:
+    """Rectangles of texts of up to 16, 32, 64 … tokens, and where each packed row stands in them.
+
+    A rectangle is filled up to a round number of texts, 8 of 16 tokens, 4 of 32, so that shapes stay few.
+    """
+    starts = np.cumsum(lengths) - lengths
+    buckets = np.array([bucket_length(int(length)) for length in lengths])
+    cells, rectangles, before = np.zeros(packed, np.int32), [], 0
+    for length in np.unique(buckets):
+        texts = np.flatnonzero(buckets == length)
+        step = max(1, 128 // int(length))
+        mask = np.zeros((-(-len(texts) // step) * step, int(length)), bool)
+        mask[: len(texts)] = np.arange(length) < lengths[texts, None]
+        rows = np.zeros(mask.shape, np.int32)
+        own = (starts[texts, None] + np.arange(length))[mask[: len(texts)]]
+        rows[mask] = own
+        cells[own] = before + np.flatnonzero(mask)
+        rectangles.append(Rectangle(mx.array(rows), mx.array(mask)))
+        before += mask.size
+    return tuple(rectangles), cells
 
 
 def _rectangle(longest: int) -> int:
     """Attention costs the square of the length: two steps an octave, where a tensor of token ids takes one."""
     length = bucket_length(longest)
-    return length * 3 // 4 if 16 < length and longest <= length * 3 // 4 else length
+    return length * 3 // 4 if length > 16 and longest <= length * 3 // 4 else length
 
 
 def round_up(count: int) -> int:
@@ -121,6 +162,30 @@ def gather(grid: mx.array, places: Places) -> mx.array:
     mask = places.mask.reshape(-1, 1).astype(grid.dtype)
     packed: Any = _gather(flat, places.cells, places.rows.reshape(-1), mask)
     return packed
+
+
+def each_alike(mix: Callable[[mx.array, mx.array], mx.array], packed: mx.array, places: Places) -> mx.array:
+    """Let texts of like length mix their tokens: attention, on little padding.
+
+    Args:
+        mix: ``(rectangle (m, length, d), mask (m, length)) -> (m, length, d')``.
+        packed: rows ``(tokens, d)``.
+        places: where they stand.
+
+    Returns:
+        Packed rows ``(tokens, d')``.
+    """
+    rows = mx.concatenate([rectangle.rows.reshape(-1) for rectangle in places.alike])
+    mask = mx.concatenate([rectangle.mask.reshape(-1, 1) for rectangle in places.alike]).astype(packed.dtype)
+    flat: Any = _spread(packed, rows, places.alike_cells, places.real)
+    mixed, start = [], 0
+    for rectangle in places.alike:
+        end = start + rectangle.rows.size
+        out = mix(flat[start:end].reshape(*rectangle.rows.shape, -1), rectangle.mask)
+        mixed.append(out.reshape(end - start, -1))
+        start = end
+    gathered: Any = _gather(mx.concatenate(mixed), places.alike_cells, rows, mask)
+    return gathered
 
 
 def mean_over_tokens(packed: mx.array, places: Places) -> mx.array:

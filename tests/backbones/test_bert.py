@@ -60,7 +60,7 @@ def test_tokens_stand_in_their_rows(backbone: Any) -> None:
     hidden = backbone.suffix(backbone.prefix(made.tokens, made.lengths))
     grid = np.array(backbone.tokens(hidden))
     assert grid.shape[:2] == (4, 24)
-    mask = np.arange(32) < made.lengths[:, None]
+    mask = np.arange(grid.shape[1]) < made.lengths[:, None]
     assert (grid[~mask] == 0).all()
     means = grid.sum(axis=1) / made.lengths[:, None]
     np.testing.assert_allclose(backbone.pool(hidden), means, rtol=0, atol=1e-5)

@@ -9,7 +9,7 @@ from metapeft.episodes import EpisodeSampler
 from metapeft.errors import AdaptationError
 from metapeft.meta.inner_loop import episode_hidden
 from metapeft.meta.prefix_cache import PrefixCache
-from metapeft.mlx import mx
+from metapeft.mlx import mx, utils
 from metapeft.tasks import Pool, Task, TaskDistribution
 from tests.meta.tiny import tiny_bert
 from tests.tasks.made_tasks import config, ragged, text_task
@@ -68,8 +68,9 @@ def test_whatever_comes_back_is_what_would_be_computed(lengths, batches):
         expected = np.array([token for key in keys for token in text(key, lengths[key])])
         np.testing.assert_array_equal(real_states(found, chosen)[:, 0], expected)
         np.testing.assert_array_equal(np.array(found.projected), 2 * np.array(found.states))
-        for ours, fresh in zip(found.places, places_of(chosen), strict=True):
-            np.testing.assert_array_equal(np.array(ours), np.array(fresh))
+        leaves = (utils.tree_flatten(places) for places in (found.places, places_of(chosen)))
+        for (path, ours), (_, fresh) in zip(*leaves, strict=True):
+            np.testing.assert_array_equal(np.array(ours), np.array(fresh), path)
         assert cache.hits + cache.misses - before == len(keys)
         assert cache.backbone.computed == cache.misses
 
