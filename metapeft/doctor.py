@@ -302,12 +302,14 @@ def _bytes(count: float) -> str:
 
 def _embedded() -> Finding:
     """What comes inside the package."""
-    tokenizer = (PACKAGE / "tokenization" / "default" / "tokenizer.json").exists()
-    nano = any((PACKAGE / "backbones" / "nano").glob("*.safetensors"))
-    facts = {"tokenizer": tokenizer, "nano": nano}
-    found = ", ".join(name for name, there in facts.items() if there) if tokenizer else "the tokenizer is missing"
-    remedy = "" if tokenizer else "install metapeft again: pip install --force-reinstall --no-deps metapeft"
-    return Finding("embedded", found, remedy, stops=not tokenizer, facts=facts)
+    facts = {
+        "tokenizer": (PACKAGE / "tokenization" / "default" / "tokenizer.json").exists(),
+        "nano": (PACKAGE / "backbones" / "nano" / "model.safetensors").exists(),
+    }
+    missing = [name for name, there in facts.items() if not there]
+    found = f"missing: {', '.join(missing)}" if missing else ", ".join(facts)
+    remedy = "install metapeft again: pip install --force-reinstall --no-deps metapeft" if missing else ""
+    return Finding("embedded", found, remedy, stops=bool(missing), facts=facts)
 
 
 # --- showing it ---------------------------------------------------------------------------------

@@ -244,7 +244,7 @@ def measure_speed(encoders: dict[str, Encoder], texts: list[str], config: Config
 
     return {
         f"batches of {BATCH} x {LENGTH} tokens": in_turns(encoders, on_batch, BATCH, config.turns),
-        "real texts": in_turns(encoders, on_texts, len(sample), config.turns),
+        "real texts, tokenization included": in_turns(encoders, on_texts, len(sample), config.turns),
     }
 
 

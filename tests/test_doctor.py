@@ -246,11 +246,11 @@ def test_cache_folders(machine: pytest.MonkeyPatch, in_tmp: Path) -> None:
     assert "no permission" in examined()[1]["cache"]["remedy"]
 
 
-def test_a_package_without_its_tokenizer_stops_work(machine: pytest.MonkeyPatch, in_tmp: Path) -> None:
+def test_a_package_without_its_embedded_parts_stops_work(machine: pytest.MonkeyPatch, in_tmp: Path) -> None:
     machine.setattr(doctor, "PACKAGE", in_tmp)
     code, parts = examined()
     assert (code, faults(parts)) == (1, {"embedded": "FAULT"})
-    for part in ("tokenization/default/tokenizer.json", "backbones/nano/weights.safetensors"):
+    for part in ("tokenization/default/tokenizer.json", "backbones/nano/model.safetensors"):
         (in_tmp / part).parent.mkdir(parents=True)
         (in_tmp / part).touch()
     assert examined()[1]["embedded"]["found"] == "tokenizer, nano"

@@ -214,7 +214,9 @@ def adapt(
     params = learner.start(adapter, support, ways, meta, label_hidden)
     rates = rates_for(params, steps, learning_rates)
     state = optimizer.init(params)
-    step = _compiled_step(learner, optimizer)
+    # A step reads the head and never makes one: heads that differ only in how they start share a compiled step.
+    reader = head._replace(name="", default_meta=dict, init=_no_start)
+    step = _compiled_step(learner._replace(head=reader), optimizer)
     support_loss: list[mx.array] = []
     query_curve: list[tuple[mx.array, mx.array]] = []
     for taken in range(steps + 1):
@@ -277,6 +279,10 @@ def adapted_loss(
     params = learner.start(adapter, support, ways, meta)
     params, _ = unroll(lambda p: learner.loss(p, support), params, rates, order, optimizer)
     return learner.loss(params, query)
+
+
+def _no_start(*_: Any, **__: Any) -> Params:
+    raise AssertionError("a step makes no head")
 
 
 @lru_cache(maxsize=16)

@@ -6,6 +6,7 @@ from metapeft.backbones.bert import Encoded
 from metapeft.episodes import EpisodeSampler
 from metapeft.errors import AdaptationError, EpisodeError
 from metapeft.heads import cosine_head, cross_entropy, linear_head, ridge_head
+from metapeft.meta import inner_loop
 from metapeft.meta.inner_loop import Examples, Learner, Trace, adapt, adapted_loss, episode_hidden
 from metapeft.meta.learner import adam, learned_rates, positive, rates_for, sgd
 from metapeft.meta.prefix_cache import PrefixCache
@@ -469,3 +470,14 @@ def test_text_from_a_sampler_to_predictions():
         assert plain.support_loss[-1] < 0.7 * plain.support_loss[0]
         np.testing.assert_allclose(cached.support_loss, plain.support_loss, rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(cached.query_loss, plain.query_loss, rtol=1e-3, atol=1e-4)
+
+
+def test_random_heads_share_one_compiled_step() -> None:
+    backbone = tiny_bert()
+    adapter = random_adapter(backbone, LoraConfig(rank=2, num_layers=1), mx.random.key(0))
+    x = np.random.default_rng(0).integers(1, 40, (4, 6))
+    support = Examples(backbone.prefix(x, None, first_layer(backbone, adapter)), mx.array([0, 1, 0, 1]))
+    before = inner_loop._compiled_step.cache_info().misses
+    for seed in range(3):
+        adapt(backbone, adapter, linear_head(mx.random.key(seed)), support, 1)
+    assert inner_loop._compiled_step.cache_info().misses == before + 1
