@@ -26,7 +26,7 @@ from metapeft.adapters.lora import LoraConfig, first_layer, random_adapter
 from metapeft.backbones.backbone import Adapter, Backbone
 from metapeft.backbones.load import load_backbone
 from metapeft.backbones.low_rank import low_rank
-from metapeft.mlx import mx, nn
+from metapeft.mlx import mx, nn, utils
 
 TOLERANCE = 1e-5
 SIZES = {"vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
@@ -146,7 +146,6 @@ def encoder_outputs(backbone: Any, base: Path) -> Outputs:
 
 def decoder_outputs(backbone: Backbone, base: Path) -> Outputs:
     """Logits of the real tokens ``(n, length, vocabulary)``, by mlx-lm's model with our low-rank terms beside it."""
-    from mlx.utils import tree_unflatten
     from mlx_lm.utils import load_model
 
     class WithLowRank(nn.Module):
@@ -161,7 +160,7 @@ def decoder_outputs(backbone: Backbone, base: Path) -> Outputs:
         model, _ = load_model(base)
         modules = dict(model.named_modules())
         adapted = [(path, WithLowRank(modules[path], factors, scale)) for path, factors in adapter.items()]
-        model.update_modules(tree_unflatten(adapted))
+        model.update_modules(utils.tree_unflatten(adapted))
         mask = np.arange(TOKENS.shape[1]) < LENGTHS[:, None]
         return np.array(model(mx.array(TOKENS))) * mask[..., None]
 
