@@ -40,8 +40,7 @@ from metapeft.building.card import SYNTHETIC_BANNER
 from metapeft.episodes import EpisodeSampler
 from metapeft.errors import EpisodeError, SuiteError
 from metapeft.evaluation.intervals import bootstrap_interval
-from metapeft.heads import Head, Meta, Params, cosine_head, linear_head
-from metapeft.heads.head import linear_logits
+from metapeft.heads import Head, cosine_head, linear_head
 from metapeft.meta.inner_loop import Examples, Trace, adapt, episode_hidden
 from metapeft.meta.learner import adam, sgd
 from metapeft.meta.prefix_cache import PrefixCache
@@ -189,22 +188,11 @@ def largest_sampler(suite: Suite, task: SuiteTask, shots: int, config: Config) -
     raise refused
 
 
-def _drawn_init(
-    features: mx.array, labels: mx.array, ways: int, meta: Meta | None = None, label_features: mx.array | None = None
-) -> Params:
-    assert meta is not None
-    return linear_head(meta["key"]).init(features, labels, ways)
-
-
-# `linear_head(key)` is a new head for each key, and each would be compiled; this one takes its key as an argument.
-DRAWN_HEAD = Head("random linear", dict, _drawn_init, linear_logits)
-
-
-def draw(backbone: Backbone, config: Config, index: int) -> tuple[Adapter, Meta]:
-    """The random adapter and the key of the random head of an episode: by seed and number alone."""
+def draw(backbone: Backbone, config: Config, index: int) -> tuple[Adapter, Head]:
+    """The random adapter and the random head of an episode: by seed and number alone."""
     adapter_key, head_key = mx.random.split(mx.random.key(int(key_of("baseline", config.seed, index)[0])))
     lora = LoraConfig(config.rank, num_layers=config.num_layers)
-    return random_adapter(backbone, lora, adapter_key), {"key": head_key}
+    return random_adapter(backbone, lora, adapter_key), linear_head(head_key)
 
 
 def measure(backbone: Backbone, task: SuiteTask, sampler: EpisodeSampler, config: Config) -> list[dict[str, Any]]:
@@ -221,12 +209,10 @@ def measure(backbone: Backbone, task: SuiteTask, sampler: EpisodeSampler, config
     cache = PrefixCache(backbone, depth, CACHE_BYTES) if isinstance(backbone, Bert) and depth else None
 
     def adapted(support: Examples, query: Examples | None, index: int, steps: int) -> Trace:
-        adapter, meta = draw(backbone, config, index)
+        adapter, head = draw(backbone, config, index)
         rule, rate = OPTIMIZERS[config.optimizer](), config.learning_rate
         name = f"{task.id}, number {index}"
-        return adapt(
-            backbone, adapter, DRAWN_HEAD, support, steps, rate, query=query, optimizer=rule, meta=meta, name=name
-        ).trace
+        return adapt(backbone, adapter, head, support, steps, rate, query=query, optimizer=rule, name=name).trace
 
     def prototype(support: Examples, query: Examples | None, index: int) -> Trace:
         untouched = draw(backbone, config, index)[0]  # B is zero: these are the frozen features

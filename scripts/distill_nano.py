@@ -28,6 +28,7 @@ from metapeft.backbones.bert import Bert, BertConfig
 from metapeft.backbones.load import load_bert
 from metapeft.backbones.packing import Places, mean_over_tokens, places_of
 from metapeft.cli import guard, parse
+from metapeft.heads.head import unit
 from metapeft.mlx import mx
 from metapeft.tokenization.tokenizer import LoadedTokenizer, load_tokenizer
 
@@ -88,7 +89,7 @@ def run(config: Config) -> int:
     print(f"texts     {len(offsets) - 1:,}, {len(ids):,} tokens", flush=True)
     components, table = components_of(config, teacher, offsets, ids)
     targets = targets_of(config, teacher, offsets, ids, components)
-    weights = train(config, offsets, ids, targets, table)
+    weights = train(config, teacher, offsets, ids, targets, table)
     write(config, teacher, tokenizer, weights)
     return 0
 
@@ -154,15 +155,19 @@ def _hidden(teacher: Bert, rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.n
     """Last hidden states ``(sum of lengths, d)`` and sentence vectors ``(n, d)`` of token id rows."""
     lengths = np.array([len(row) for row in rows])
     places = places_of(lengths)
-    tokens = np.zeros(places.cells.shape[0], np.int32)
-    tokens[: lengths.sum()] = np.concatenate(rows)
-    encoded = teacher.suffix(teacher.prefix_of_packed(mx.array(tokens), places, 0))
+    encoded = teacher.suffix(teacher.prefix_of_packed(mx.array(_filled(rows, places)), places, 0))
     pooled = teacher.pool(encoded)
     return np.array(encoded.states)[: lengths.sum()], np.array(pooled)
 
 
-def _rows(offsets: np.ndarray, ids: np.ndarray, which: Iterable[int]) -> list[np.ndarray]:
-    return [ids[offsets[i] : offsets[i + 1]] for i in which]
+def _filled(rows: Sequence[np.ndarray], places: Places) -> np.ndarray:
+    """Rows end to end, filled with zeros to the round number of `places`."""
+    joined = np.concatenate(rows)
+    return np.concatenate([joined, np.zeros((places.cells.shape[0] - len(joined), *joined.shape[1:]), joined.dtype)])
+
+
+def _rows(offsets: np.ndarray, values: np.ndarray, which: Iterable[int]) -> list[np.ndarray]:
+    return [values[offsets[i] : offsets[i + 1]] for i in which]
 
 
 def components_of(config: Config, teacher: Bert, offsets: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -262,11 +267,11 @@ def first_weights(config: BertConfig, table: np.ndarray, seed: int) -> dict[str,
 
 
 def train(
-    config: Config, offsets: np.ndarray, ids: np.ndarray, targets: np.ndarray, table: np.ndarray
+    config: Config, teacher: Bert, offsets: np.ndarray, ids: np.ndarray, targets: np.ndarray, table: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Adam; the token embeddings by a sparse Adam, because a step meets few of them."""
     path = config.out / "student.npz"
-    shape = BertConfig.from_hugging_face(student_config(load_bert(config.teacher).config))
+    shape = BertConfig.from_hugging_face(student_config(teacher.config))
     state = dict(np.load(path)) if path.exists() else None
     words = "embeddings.word_embeddings.weight"
     if state is None:
@@ -285,12 +290,8 @@ def train(
             batches = _batches(lengths, rng)
         which = batches.pop()
         places = places_of(lengths[which])
-        rows = _rows(offsets, ids, which)
-        size = places.cells.shape[0]
-        tokens = np.zeros(size, np.int32)
-        tokens[: lengths[which].sum()] = np.concatenate(rows)
-        goal = np.zeros((size, WIDTH), np.float32)
-        goal[: lengths[which].sum()] = np.concatenate([targets[offsets[i] : offsets[i + 1]] for i in which])
+        tokens = _filled(_rows(offsets, ids, which), places)
+        goal = _filled(_rows(offsets, targets, which), places).astype(np.float32)
         step += 1
         rate = config.rate * min(step / 300, 1) * max(1 - spent / (config.minutes * 60), 0.01)
         correction = np.sqrt(1 - 0.99**step) / (1 - 0.9**step)
@@ -332,10 +333,10 @@ def _make_update(shape: BertConfig) -> Any:
         # The rows of the table that the batch needs stand in for the table: row i is token i's.
         student = Bert(shape, weights | {words: vectors}, "nano", "")
         states = student.suffix(student.prefix_of_packed(mx.arange(vectors.shape[0]), places, 0)).states
-        ours, theirs = (_unit(mean_over_tokens(s, places)) for s in (states, goal))
+        ours, theirs = (unit(mean_over_tokens(s, places)) for s in (states, goal))
         sentence = mx.mean(1 - mx.sum(ours * theirs, axis=1))
         pairs = mx.mean((ours @ ours.T - theirs @ theirs.T) ** 2)
-        token = mx.sum((_unit(states) - _unit(goal)) ** 2 * places.real) / mx.sum(places.real)
+        token = mx.sum((unit(states) - unit(goal)) ** 2 * places.real) / mx.sum(places.real)
         return sentence + 10 * pairs + 0.3 * token, mx.stack([sentence, pairs, token])
 
     def update(vectors: Any, weights: Any, m: Any, v: Any, places: Places, goal: Any, rate: Any) -> Any:
@@ -349,10 +350,6 @@ def _make_update(shape: BertConfig) -> Any:
         return parts, grad_vectors, weights, m, v
 
     return update
-
-
-def _unit(x: mx.array) -> mx.array:
-    return x * mx.rsqrt(mx.sum(x * x, axis=-1, keepdims=True) + 1e-12)
 
 
 def _sparse_adam(

@@ -14,11 +14,11 @@ from typing import Any
 from metapeft import atomic
 from metapeft.adapters.lora import FACTORS, check_adapter
 from metapeft.backbones.backbone import Adapter, Backbone
+from metapeft.backbones.load import PICKLES
 from metapeft.errors import AdapterError
 from metapeft.mlx import mx
 
 CONFIG, MLX_LM, PEFT = "adapter_config.json", "adapters.safetensors", "adapter_model.safetensors"
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 STAMP_FORMAT = 1
 
 

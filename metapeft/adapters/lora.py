@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metapeft.backbones.backbone import Adapter, Backbone
+from metapeft.backbones.backbone import Adapter, Backbone, relative
 from metapeft.errors import AdapterError, did_you_mean
 from metapeft.mlx import mx
 
@@ -210,11 +210,6 @@ def _problems(backbone: Backbone, adapter: Adapter) -> Iterator[str]:
 def _is_in_reach(path: str, backbone: Backbone, blocks: Sequence[str]) -> bool:
     """Whether a path lies in one of the blocks, or outside all blocks of the backbone."""
     return any(path.startswith(f"{block}.") for block in blocks) or relative(path, backbone.layers) == path
-
-
-def relative(path: str, blocks: Sequence[str]) -> str:
-    """A path as seen from its block; unchanged outside the blocks."""
-    return next((path.removeprefix(f"{block}.") for block in blocks if path.startswith(f"{block}.")), path)
 
 
 def _fold(key: mx.array, name: str) -> mx.array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from metapeft.mlx import mx
@@ -62,3 +62,8 @@ class Backbone(Protocol):
     def pool(self, hidden: Any) -> mx.array:
         """One feature vector an example, float32 ``(n, hidden_size)``; padding never enters it."""
         ...
+
+
+def relative(path: str, blocks: Sequence[str]) -> str:
+    """A path as seen from its block; unchanged outside the blocks."""
+    return next((path.removeprefix(f"{block}.") for block in blocks if path.startswith(f"{block}.")), path)

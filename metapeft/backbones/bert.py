@@ -13,17 +13,8 @@ from typing import Any, NamedTuple
 
 from metapeft.backbones.backbone import Adapter
 from metapeft.backbones.elementwise import gelu, on_cpu, softmax
-from metapeft.backbones.low_rank import low_rank
-from metapeft.backbones.packing import (
-    Places,
-    each_alike,
-    gather,
-    mean_over_tokens,
-    pack,
-    places_of,
-    real_tokens,
-    spread,
-)
+from metapeft.backbones.encoder import Encoder, adapted, part_of
+from metapeft.backbones.packing import Places, each_alike
 from metapeft.mlx import mx, nn
 
 MASKED = -1e4  # added to a masked score: softmax gives an exact zero, and nothing overflows
@@ -124,38 +115,12 @@ class BertConfig:
         return shapes
 
 
-class Encoded(NamedTuple):
-    """What lies between `prefix` and `suffix`.
-
-    Attributes:
-        states: hidden states, packed ``(tokens, d)``.
-        projected: query, key and value of the next block, side by side ``(tokens, 3 d)``: frozen products of frozen
-            states, so they belong below the adapters too; None above the last block.
-        places: where the tokens stand.
-    """
-
-    states: mx.array
-    projected: mx.array | None
-    places: Places
-
-
 @dataclass(frozen=True, eq=False)
-class Bert:
-    """A frozen encoder; see `Backbone`. Hidden states are packed: no padding is computed (see `packing`).
-
-    Args:
-        config: its sizes.
-        weights: the arrays that `BertConfig.shapes` names, float32.
-        name: as the user gave it.
-        digest: sha256 of config and weights.
-    """
+class Bert(Encoder):
+    """A frozen encoder; see `Encoder` for its arguments, and `Backbone`."""
 
     config: BertConfig
-    weights: Mapping[str, mx.array] = field(repr=False)
-    name: str
-    digest: str
     default_keys: tuple[str, ...] = field(init=False)
-    _blocks: tuple[_Block, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         names = NAMES[self.config.model_type]
@@ -168,10 +133,6 @@ class Bert:
         return self.config.model_type
 
     @property
-    def hidden_size(self) -> int:
-        return self.config.hidden_size
-
-    @property
     def layers(self) -> tuple[str, ...]:
         return tuple(NAMES[self.model_type].block.format(i) for i in range(self.config.num_layers))
 
@@ -182,18 +143,10 @@ class Bert:
         inside |= {names.up: (d, wide), names.down: (wide, d)}
         return {f"{block}.{part}": size for block in self.layers for part, size in inside.items()}
 
-    def prefix(self, x: Any, lengths: Any = None, depth: int = 0) -> Encoded:
-        """Embed tokens int32 ``(n, length)`` of these lengths ``(n,)`` (None: all of `length`); run `depth` blocks.
+    def _longest(self) -> int:
+        return self.config.max_positions - self.config.first_position
 
-        Raises:
-            BackboneError: a text is too long, or a token id is not in the vocabulary.
-        """
-        most = self.config.max_positions - self.config.first_position
-        tokens, lengths = real_tokens(x, lengths, self.config.vocab_size, most, self.name)
-        return self.prefix_of_packed(mx.array(pack(tokens, lengths)), places_of(lengths), depth)
-
-    def prefix_of_packed(self, tokens: mx.array, places: Places, depth: int) -> Encoded:
-        """As `prefix`, for tokens that are packed already, int32 ``(tokens,)``."""
+    def _embed(self, tokens: mx.array, places: Places) -> mx.array:
         length = places.rows.shape[1]
         w = self.weights
         states = w["embeddings.word_embeddings.weight"][tokens]
@@ -201,35 +154,9 @@ class Bert:
         states = states + w["embeddings.position_embeddings.weight"][positions]
         if self.config.type_vocab_size:
             states = states + w["embeddings.token_type_embeddings.weight"][0]
-        states = layer_norm(
+        return layer_norm(
             states, w["embeddings.LayerNorm.weight"], w["embeddings.LayerNorm.bias"], self.config.norm_eps
         )
-        for block in self._blocks[:depth]:
-            states = block.run(states, block.project(states), places, {}, 1.0)
-        return self.enter(states, places, depth)
-
-    def enter(self, states: mx.array, places: Places, depth: int) -> Encoded:
-        """States below block `depth`, with the frozen projections of that block."""
-        inside = depth < len(self._blocks)
-        return Encoded(states, self._blocks[depth].project(states) if inside else None, places)
-
-    def suffix(self, hidden: Encoded, adapter: Adapter | None = None, scale: float = 1.0, depth: int = 0) -> Encoded:
-        """Run blocks `depth` and up with adapters; `states` of the result are the final hidden states."""
-        states, projected, places = hidden
-        for block in self._blocks[depth:]:
-            if projected is None:
-                projected = block.project(states)
-            states = block.run(states, projected, places, block.own(adapter or {}), scale)
-            projected = None
-        return Encoded(states, None, places)
-
-    def pool(self, hidden: Encoded) -> mx.array:
-        """Mean over the tokens of each text, float32 ``(n, d)``."""
-        return mean_over_tokens(hidden.states, hidden.places).astype(mx.float32)
-
-    def tokens(self, hidden: Encoded) -> mx.array:
-        """Hidden states in the rectangle ``(n, length, d)``; zero where there is no token."""
-        return spread(hidden.states, hidden.places) * hidden.places.mask[..., None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,8 +174,7 @@ class _Block:
 
     def own(self, adapter: Adapter) -> dict[str, dict[str, mx.array]]:
         """The block's part of an adapter, by what it adapts."""
-        parts = ((part, adapter.get(f"{self.path}.{part}")) for part in self.names[1:])
-        return {part: factors for part, factors in parts if factors is not None}
+        return part_of(adapter, self.path, self.names[1:])
 
     def project(self, states: mx.array) -> mx.array:
         return mx.addmm(self.project_bias, states, self.project_weight.T)
@@ -261,14 +187,14 @@ class _Block:
         if any(part in adapter for part in three):
             parts = zip(three, mx.split(projected, 3, axis=-1), strict=True)
             projected = mx.concatenate(
-                [self._adapted(part, states, out, places, adapter, scale) for part, out in parts], axis=-1
+                [adapted(part, states, out, places, adapter, scale) for part, out in parts], axis=-1
             )
         mixed = each_alike(self._attend, projected, places)
-        mixed = self._adapted(names.mixed, mixed, self._linear(names.mixed, mixed), places, adapter, scale)
+        mixed = adapted(names.mixed, mixed, self._linear(names.mixed, mixed), places, adapter, scale)
         states = self._norm(names.mixed_norm, states + mixed)
-        wide = self._adapted(names.up, states, self._linear(names.up, states), places, adapter, scale)
+        wide = adapted(names.up, states, self._linear(names.up, states), places, adapter, scale)
         wide = self.activation(wide)
-        out = self._adapted(names.down, wide, self._linear(names.down, wide), places, adapter, scale)
+        out = adapted(names.down, wide, self._linear(names.down, wide), places, adapter, scale)
         return self._norm(names.norm, states + out)
 
     def _attend(self, projected: mx.array, mask: mx.array) -> mx.array:
@@ -279,16 +205,6 @@ class _Block:
         scores = mx.where(mask[:, None, None], scores, MASKED)
         mixed = softmax(scores) @ v
         return mixed.transpose(0, 2, 1, 3).reshape(m, length, -1)
-
-    def _adapted(
-        self, part: str, x: mx.array, out: mx.array, places: Places, adapter: Mapping[str, Any], scale: float
-    ) -> mx.array:
-        factors = adapter.get(part)
-        if factors is None:
-            return out
-        if factors["lora_a"].ndim == 2:
-            return out + low_rank(x, factors, scale)
-        return out + gather(low_rank(spread(x, places), factors, scale), places)  # examples must stand apart
 
     def _linear(self, part: str, x: mx.array) -> mx.array:
         return mx.addmm(self.weights[f"{part}.bias"], x, self.weights[f"{part}.weight"].T)

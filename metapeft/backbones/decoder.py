@@ -14,14 +14,14 @@ is tried when the model is loaded; such a model runs whole each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from metapeft.backbones.backbone import Adapter
+from metapeft.backbones.backbone import Adapter, relative
 from metapeft.backbones.low_rank import low_rank
 from metapeft.backbones.packing import real_tokens
 from metapeft.errors import AdapterError, BackboneError
@@ -213,7 +213,7 @@ class Decoder:
         Raises:
             BackboneError: the model has none under a name that is usual in mlx-lm.
         """
-        keys = dict.fromkeys(key for path in self.adaptable if (key := _relative(path, self.layers)) != path)
+        keys = dict.fromkeys(key for path in self.adaptable if (key := relative(path, self.layers)) != path)
         for group in QUERY_AND_VALUE:
             found = tuple(key for key in keys if key.rpartition(".")[2] in group)
             if {key.rpartition(".")[2] for key in found} == set(group):
@@ -298,7 +298,3 @@ def _size(linear: Any) -> tuple[int, int]:
     """``(d_in, d_out)``; a packed weight is narrower than what it stands for."""
     d_out, d_in = linear.weight.shape
     return (linear.scales.shape[-1] * linear.group_size if "scales" in linear else d_in), d_out
-
-
-def _relative(path: str, blocks: Sequence[str]) -> str:
-    return next((path.removeprefix(f"{block}.") for block in blocks if path.startswith(f"{block}.")), path)

@@ -13,6 +13,7 @@ from metapeft.atomic import canonical_json, sha256_file
 from metapeft.backbones.backbone import Backbone
 from metapeft.backbones.bert import ACTIVATIONS, NAMES, Bert, BertConfig
 from metapeft.backbones.decoder import Decoder
+from metapeft.backbones.elementwise import on_cpu
 from metapeft.backbones.mlp import MODEL_TYPE as MLP
 from metapeft.backbones.mlp import Mlp, MlpConfig, digest_of_arrays
 from metapeft.backbones.modernbert import ModernBert, ModernBertConfig
@@ -108,7 +109,7 @@ def load_decoder(name: str) -> Decoder:
 
     try:
         model, _ = load_model(folder, lazy=True)
-        if mx.default_device().type == mx.cpu:
+        if on_cpu():
             model.set_dtype(mx.float32)
         mx.eval(model.parameters())
     except (Exception, SystemExit) as error:  # whatever comes: olmo leaves Python where ai2-olmo is missing
@@ -267,8 +268,7 @@ def checked(weights: Mapping[str, mx.array], shapes: Mapping[str, tuple[int, ...
     for path, shape in shapes.items():
         if weights[path].shape != shape:
             raise BackboneError(f"{what}: weight '{path}' has shape {weights[path].shape}, its config says {shape}")
-    cpu = mx.default_device().type == mx.cpu
-    out = {path: weights[path].astype(mx.float32) if cpu else weights[path] for path in shapes}
+    out = {path: weights[path].astype(mx.float32) if on_cpu() else weights[path] for path in shapes}
     mx.eval(out)
     return out
 

@@ -11,19 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metapeft.backbones.backbone import Adapter
-from metapeft.backbones.bert import ACTIVATIONS, MASKED, Encoded, layer_norm
+from metapeft.backbones.bert import ACTIVATIONS, MASKED, layer_norm
 from metapeft.backbones.elementwise import softmax
-from metapeft.backbones.low_rank import low_rank
-from metapeft.backbones.packing import (
-    Places,
-    each_alike,
-    gather,
-    mean_over_tokens,
-    pack,
-    places_of,
-    real_tokens,
-    spread,
-)
+from metapeft.backbones.encoder import Encoder, adapted, part_of
+from metapeft.backbones.packing import Places, each_alike
 from metapeft.mlx import mx
 
 PARTS = ("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo")
@@ -121,31 +112,16 @@ def _theta(config: Mapping[str, Any], kind: str) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class ModernBert:
-    """A frozen encoder; see `Backbone`. Hidden states are packed: no padding is computed (see `packing`).
-
-    Args:
-        config: its sizes.
-        weights: the arrays that `ModernBertConfig.shapes` names, float32.
-        name: as the user gave it.
-        digest: sha256 of config and weights.
-    """
+class ModernBert(Encoder):
+    """A frozen encoder; see `Encoder` for its arguments, and `Backbone`."""
 
     config: ModernBertConfig
-    weights: Mapping[str, mx.array] = field(repr=False)
-    name: str
-    digest: str
     model_type: str = field(init=False, default="modernbert")
     default_keys: tuple[str, ...] = field(init=False, default=("attn.Wqkv",))
-    _blocks: tuple[_Block, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         blocks = tuple(_block(self.config, self.weights, i) for i in range(len(self.config.windows)))
         object.__setattr__(self, "_blocks", blocks)
-
-    @property
-    def hidden_size(self) -> int:
-        return self.config.hidden_size
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -155,45 +131,15 @@ class ModernBert:
     def adaptable(self) -> dict[str, tuple[int, int]]:
         return {f"{block}.{part}": size for block in self.layers for part, size in self.config.maps().items()}
 
-    def prefix(self, x: Any, lengths: Any = None, depth: int = 0) -> Encoded:
-        """Embed tokens int32 ``(n, length)`` of these lengths ``(n,)`` (None: all of `length`); run `depth` blocks.
+    def _longest(self) -> int:
+        return self.config.max_positions
 
-        Raises:
-            BackboneError: a text is too long, or a token id is not in the vocabulary.
-        """
-        tokens, lengths = real_tokens(x, lengths, self.config.vocab_size, self.config.max_positions, self.name)
-        return self.prefix_of_packed(mx.array(pack(tokens, lengths)), places_of(lengths), depth)
-
-    def prefix_of_packed(self, tokens: mx.array, places: Places, depth: int) -> Encoded:
-        """As `prefix`, for tokens that are packed already, int32 ``(tokens,)``."""
+    def _embed(self, tokens: mx.array, places: Places) -> mx.array:
         states = self.weights["embeddings.tok_embeddings.weight"][tokens]
-        states = _norm(self.weights, "embeddings.norm", states, self.config.norm_eps)
-        for block in self._blocks[:depth]:
-            states = block.run(states, block.project(states), places, {}, 1.0)
-        return self.enter(states, places, depth)
+        return _norm(self.weights, "embeddings.norm", states, self.config.norm_eps)
 
-    def enter(self, states: mx.array, places: Places, depth: int) -> Encoded:
-        """States below block `depth`, with the frozen projections of that block."""
-        inside = depth < len(self._blocks)
-        return Encoded(states, self._blocks[depth].project(states) if inside else None, places)
-
-    def suffix(self, hidden: Encoded, adapter: Adapter | None = None, scale: float = 1.0, depth: int = 0) -> Encoded:
-        """Run blocks `depth` and up with adapters; `states` of the result are the final hidden states, normed."""
-        states, projected, places = hidden
-        for block in self._blocks[depth:]:
-            if projected is None:
-                projected = block.project(states)
-            states = block.run(states, projected, places, block.own(adapter or {}), scale)
-            projected = None
-        return Encoded(_norm(self.weights, "final_norm", states, self.config.norm_eps), None, places)
-
-    def pool(self, hidden: Encoded) -> mx.array:
-        """Mean over the tokens of each text, float32 ``(n, d)``."""
-        return mean_over_tokens(hidden.states, hidden.places).astype(mx.float32)
-
-    def tokens(self, hidden: Encoded) -> mx.array:
-        """Hidden states in the rectangle ``(n, length, d)``; zero where there is no token."""
-        return spread(hidden.states, hidden.places) * hidden.places.mask[..., None]
+    def _after_blocks(self, states: mx.array) -> mx.array:
+        return _norm(self.weights, "final_norm", states, self.config.norm_eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,8 +156,7 @@ class _Block:
 
     def own(self, adapter: Adapter) -> dict[str, dict[str, mx.array]]:
         """The block's part of an adapter, by what it adapts."""
-        parts = ((part, adapter.get(f"{self.path}.{part}")) for part in PARTS)
-        return {part: factors for part, factors in parts if factors is not None}
+        return part_of(adapter, self.path, PARTS)
 
     def project(self, states: mx.array) -> mx.array:
         return self._linear("attn.Wqkv", self._norm("attn_norm", states))
@@ -219,21 +164,16 @@ class _Block:
     def run(
         self, states: mx.array, projected: mx.array, places: Places, adapter: Mapping[str, Any], scale: float
     ) -> mx.array:
-        def adapted(part: str, x: mx.array, out: mx.array) -> mx.array:
-            factors = adapter.get(part)
-            if factors is None:
-                return out
-            if factors["lora_a"].ndim == 2:
-                return out + low_rank(x, factors, scale)
-            return out + gather(low_rank(spread(x, places), factors, scale), places)  # examples must stand apart
+        def added(part: str, x: mx.array, out: mx.array) -> mx.array:
+            return adapted(part, x, out, places, adapter, scale)
 
-        projected = adapted("attn.Wqkv", self._norm("attn_norm", states), projected)
+        projected = added("attn.Wqkv", self._norm("attn_norm", states), projected)
         mixed = each_alike(self._attend, projected, places)
-        states = states + adapted("attn.Wo", mixed, self._linear("attn.Wo", mixed))
+        states = states + added("attn.Wo", mixed, self._linear("attn.Wo", mixed))
         normed = self._norm("mlp_norm", states)
-        value, gate = mx.split(adapted("mlp.Wi", normed, self._linear("mlp.Wi", normed)), 2, axis=-1)
+        value, gate = mx.split(added("mlp.Wi", normed, self._linear("mlp.Wi", normed)), 2, axis=-1)
         wide = self.activation(value) * gate
-        return states + adapted("mlp.Wo", wide, self._linear("mlp.Wo", wide))
+        return states + added("mlp.Wo", wide, self._linear("mlp.Wo", wide))
 
     def _attend(self, projected: mx.array, mask: mx.array) -> mx.array:
         """Attention within ``(m, length, 3 d)``."""

@@ -124,9 +124,9 @@ def unit_logits(params: Params, features: mx.array) -> mx.array:
 
 
 def cross_entropy(logits: mx.array, labels: mx.array, label_smoothing: float = 0.0) -> mx.array:
-    """Mean cross-entropy, a scalar of the logits' dtype, differentiable to second order on every device.
+    """Mean cross-entropy, a scalar of the logits' dtype, differentiable to second order.
 
-    `mlx.nn.losses.cross_entropy` gathers, or on a GPU runs a fused kernel; this takes sums and is faster on CPU.
+    `mlx.nn.losses.cross_entropy` gathers, or on a GPU runs a fused kernel; this takes sums.
 
     Args:
         logits: float32 ``(m, ways)``.

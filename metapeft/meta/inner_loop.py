@@ -23,7 +23,7 @@ from metapeft.backbones.backbone import Adapter, Backbone
 from metapeft.episodes.episode import Episode
 from metapeft.errors import AdaptationError
 from metapeft.heads.head import Head, Meta, Params, accuracy, check_labels, cross_entropy
-from metapeft.meta.learner import Optimizer, Tree, check_order, rates_for, sgd, unroll
+from metapeft.meta.learner import Optimizer, Tree, rates_for, sgd, unroll
 from metapeft.meta.prefix_cache import PrefixCache
 from metapeft.mlx import mx, utils
 
@@ -275,7 +275,6 @@ def adapted_loss(
     Raises:
         AdaptationError: another order.
     """
-    check_order(order)
     params = learner.start(adapter, support, ways, meta)
     params, _ = unroll(lambda p: learner.loss(p, support), params, rates, order, optimizer)
     return learner.loss(params, query)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from metapeft.backbones.bert import Bert, Encoded
+from metapeft.backbones.encoder import Encoded, Encoder
 from metapeft.backbones.packing import places_of
 from metapeft.errors import AdaptationError
 from metapeft.mlx import mx
@@ -37,7 +37,7 @@ class PrefixCache:
         AdaptationError: `max_bytes` is too small for one long text.
     """
 
-    def __init__(self, backbone: Bert, depth: int, max_bytes: int, path: Path | None = None):
+    def __init__(self, backbone: Encoder, depth: int, max_bytes: int, path: Path | None = None):
         width = backbone.hidden_size
         self._capacity = max_bytes // (4 * width)
         if self._capacity < 512:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from metapeft.adapters.lora import LoraConfig, first_layer, random_adapter
-from metapeft.backbones.bert import Encoded
+from metapeft.backbones.encoder import Encoded
 from metapeft.episodes import EpisodeSampler
 from metapeft.errors import AdaptationError, EpisodeError
 from metapeft.heads import cosine_head, cross_entropy, linear_head, ridge_head

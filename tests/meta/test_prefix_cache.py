@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metapeft.backbones.bert import Encoded
+from metapeft.backbones.encoder import Encoded
 from metapeft.backbones.packing import pack, places_of
 from metapeft.episodes import EpisodeSampler
 from metapeft.errors import AdaptationError

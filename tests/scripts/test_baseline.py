@@ -220,7 +220,7 @@ def test_every_episode_draws_anew_and_the_same_each_time() -> None:
     config, network = baseline.Config(suite="s", rank=2), make_mlp(2)
     draws = [baseline.draw(network, config, index) for index in (0, 0, 1)]
     adapters = [adapter["layers.2.linear"] for adapter, _ in draws]
-    heads = [baseline.DRAWN_HEAD.init(mx.ones((1, 8)), mx.array([0]), 3, meta)["weight"] for _, meta in draws]
+    heads = [head.init(mx.ones((1, 8)), mx.array([0]), 3)["weight"] for _, head in draws]
     for drawn in (heads, [adapter["lora_a"] for adapter in adapters]):
         assert mx.array_equal(drawn[0], drawn[1])
         assert not mx.array_equal(drawn[0], drawn[2])
