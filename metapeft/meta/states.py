@@ -1,0 +1,170 @@
+"""What the frozen layers say of a task's rows, computed once: hidden states below the adapters, and frozen features.
+
+Rows run through the network in blocks, always in the company of the same rows. So what a row gets is a function of
+the task alone, to the last bit, whichever episode asks first: runs that keep states and runs that forget them agree,
+and a resumed run agrees with one that was never stopped.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metapeft.backbones.backbone import Adapter, Backbone
+from metapeft.backbones.encoder import Encoded, Encoder
+from metapeft.backbones.packing import places_of
+from metapeft.episodes.episode import Episode
+from metapeft.heads.head import unit
+from metapeft.meta.inner_loop import Examples
+from metapeft.mlx import mx
+from metapeft.tasks.padding import gather_x
+from metapeft.tasks.task import Task
+
+BLOCK = 32  # rows that run together
+
+
+class Beside(NamedTuple):
+    """What lies between `prefix` and `suffix` of `WithFrozen`.
+
+    Attributes:
+        hidden: of the backbone.
+        frozen: features without an adapter, float32 ``(n, d)``, unit length.
+    """
+
+    hidden: Any
+    frozen: mx.array
+
+
+@dataclass(frozen=True)
+class WithFrozen:
+    """A backbone whose features are frozen and adapted ones side by side, so that nothing the frozen network knows is lost.
+
+    Both are brought to unit length and weighted, so that the cosine of two examples is
+    ``(1 - mix) * cos(frozen) + mix * cos(adapted)``: at `mix` 0 a prototype head is the frozen prototype classifier,
+    whatever the adapter; at 1 it sees the adapted features alone. Everything else is the backbone's.
+
+    Args:
+        backbone: the network.
+        mix: from 0 to 1.
+    """
+
+    backbone: Backbone
+    mix: float
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("backbone", "mix"):
+            raise AttributeError(name)
+        return getattr(self.backbone, name)
+
+    @property
+    def hidden_size(self) -> int:
+        return 2 * self.backbone.hidden_size
+
+    def prefix(self, x: Any, lengths: Any = None, depth: int = 0) -> Beside:
+        hidden = self.backbone.prefix(x, lengths, depth)
+        return Beside(hidden, unit(self.backbone.pool(self.backbone.suffix(hidden, None, 1.0, depth))))
+
+    def suffix(self, hidden: Beside, adapter: Adapter | None = None, scale: float = 1.0, depth: int = 0) -> Beside:
+        return Beside(self.backbone.suffix(hidden.hidden, adapter, scale, depth), hidden.frozen)
+
+    def pool(self, hidden: Beside) -> mx.array:
+        adapted = unit(self.backbone.pool(hidden.hidden))
+        return mx.concatenate([(1 - self.mix) ** 0.5 * hidden.frozen, self.mix**0.5 * adapted], axis=-1)
+
+
+class _Block(NamedTuple):
+    """States of up to `BLOCK` rows: end to end with their starts for an encoder, one row each for other networks."""
+
+    states: np.ndarray
+    starts: np.ndarray
+    frozen: np.ndarray
+
+
+class PoolStates:
+    """Hidden states and frozen features of the rows of task pools, kept up to a bound.
+
+    Args:
+        backbone: the network, an encoder or any other; states of others are kept as features only and run anew.
+        depth: blocks below the first adapted one.
+        max_tokens: longer texts are cut here.
+        max_bytes: how much to keep; what was used least recently goes first.
+    """
+
+    def __init__(self, backbone: Backbone, depth: int, max_tokens: int | None = None, max_bytes: int = 4 * 2**30):
+        self.backbone, self.depth, self.max_tokens = backbone, depth, max_tokens
+        self._max_bytes, self._bytes = max_bytes, 0
+        self._blocks: OrderedDict[tuple[str, str, int], _Block] = OrderedDict()
+
+    def episode(self, episode: Episode, support_task: Task, query_task: Task | None = None) -> tuple[Examples, Examples]:
+        """Support and query examples of an episode, with hidden states for `WithFrozen`.
+
+        Args:
+            episode: drawn from these tasks.
+            support_task: where its support set comes from.
+            query_task: where its query set comes from; None for the same task.
+        """
+        query_task = query_task or support_task
+        support = self.examples(support_task, "support", episode.support_rows, episode.support_y)
+        side = "support" if query_task.one_pool else "query"
+        return support, self.examples(query_task, side, episode.query_rows, episode.query_y)
+
+    def examples(self, task: Task, side: str, rows: np.ndarray, labels: np.ndarray) -> Examples:
+        """Rows of a pool with their labels.
+
+        Args:
+            task: the task.
+            side: ``support`` or ``query``.
+            rows: row ids ``(n,)``.
+            labels: int ``(n,)``.
+        """
+        rows = np.asarray(rows)
+        blocks = {int(i): self._block(task, side, int(i)) for i in np.unique(rows // BLOCK)}
+        frozen = mx.array(np.stack([blocks[int(r) // BLOCK].frozen[int(r) % BLOCK] for r in rows]))
+        parts = []
+        for row in rows:
+            block, place = blocks[int(row) // BLOCK], int(row) % BLOCK
+            parts.append(block.states[block.starts[place] : block.starts[place + 1]])
+        if not isinstance(self.backbone, Encoder):
+            hidden = self.backbone.prefix(*gather_x(self._pool(task, side), rows, task.pad_id, self.max_tokens), self.depth)
+        else:
+            lengths = np.array([len(part) for part in parts])
+            places = places_of(lengths)
+            joined = np.zeros((places.cells.shape[0], self.backbone.hidden_size), np.float32)
+            joined[: int(lengths.sum())] = np.concatenate(parts)
+            hidden = self.backbone.enter(mx.array(joined), places, self.depth)
+        return Examples(Beside(hidden, frozen), mx.array(np.asarray(labels, np.int32)))
+
+    def frozen(self, task: Task, side: str, rows: np.ndarray) -> np.ndarray:
+        """Frozen features of rows ``(n,)``, float32 ``(n, d)``, unit length."""
+        blocks = {int(i): self._block(task, side, int(i)) for i in np.unique(np.asarray(rows) // BLOCK)}
+        return np.stack([blocks[int(r) // BLOCK].frozen[int(r) % BLOCK] for r in rows])
+
+    def _pool(self, task: Task, side: str) -> Any:
+        return task.support if side == "support" else task.query
+
+    def _block(self, task: Task, side: str, index: int) -> _Block:
+        key = (task.config.task_id, side, index)
+        if key in self._blocks:
+            self._blocks.move_to_end(key)
+            return self._blocks[key]
+        pool = self._pool(task, side)
+        rows = np.arange(index * BLOCK, min((index + 1) * BLOCK, len(pool)))
+        x, lengths = gather_x(pool, rows, task.pad_id, self.max_tokens)
+        hidden = self.backbone.prefix(x, lengths, self.depth)
+        frozen = unit(self.backbone.pool(self.backbone.suffix(hidden, None, 1.0, self.depth)))
+        if isinstance(hidden, Encoded):
+            assert lengths is not None
+            starts = np.concatenate([[0], np.cumsum(lengths)])
+            states = np.array(hidden.states)[: int(starts[-1])]
+        else:
+            starts, states = np.zeros(BLOCK + 1, np.int64), np.empty((0, 0), np.float32)
+        block = _Block(states, starts, np.array(frozen))
+        self._blocks[key] = block
+        self._bytes += block.states.nbytes + block.frozen.nbytes
+        while self._bytes > self._max_bytes and len(self._blocks) > 1:
+            _, old = self._blocks.popitem(last=False)
+            self._bytes -= old.states.nbytes + old.frozen.nbytes
+        return block

@@ -1,0 +1,179 @@
+"""Which episode comes when: families alike, tasks alike within a family, sizes by chance; a pure function of its number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from metapeft.episodes.curriculum import Curriculum
+from metapeft.episodes.episode import Episode
+from metapeft.episodes.sampler import EpisodeSampler
+from metapeft.errors import EpisodeError
+from metapeft.tasks import sampling
+from metapeft.tasks.distribution import TaskDistribution
+from metapeft.tasks.drawing import eligible_classes, sides_of
+from metapeft.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of meta-training episodes.
+
+    Attributes:
+        ways: (least, most) classes, uniform; a task with fewer gives all it has.
+        shots: support examples a class, one of these, all equally likely.
+        query: query examples a class, or what the task can give.
+    """
+
+    ways: tuple[int, int] = (2, 8)
+    shots: tuple[int, ...] = (1, 2, 5, 10)
+    query: int = 8
+
+
+class EpisodeStream:
+    """Episodes by number, from tasks weighted so that a large family does not drown the rest.
+
+    Args:
+        tasks: with classes; others are an error.
+        sizes: of the episodes.
+        seed: another seed, other episodes.
+        curriculum: admits tasks and shots by step; None: all tasks and the shots of `sizes`.
+        max_tokens: longer texts are cut here.
+
+    Raises:
+        EpisodeError: no task, a task without classes, or one that cannot give an episode of two classes with one
+            support and one query example each.
+    """
+
+    def __init__(
+        self,
+        tasks: Iterable[Task],
+        sizes: Sizes = Sizes(),  # noqa: B008  frozen
+        *,
+        seed: int = 0,
+        curriculum: Curriculum | None = None,
+        max_tokens: int | None = None,
+    ):
+        self.tasks, self.sizes, self.curriculum, self.max_tokens = list(tasks), sizes, curriculum, max_tokens
+        if not self.tasks:
+            raise EpisodeError("there is no task to draw episodes from")
+        for task in self.tasks:
+            if not task.has_classes:
+                raise EpisodeError(f"task '{task.config.task_id}' is of kind {task.kind}: it has no classes to tell apart")
+            sampler_of(task, 2, min(sizes.shots), sizes.query, max_tokens)
+        self._key = sampling.key_of("stream", seed)
+
+    def episode(self, index: int, step: int | None = None) -> tuple[Episode, Task]:
+        """The episode with this number, and its task.
+
+        Args:
+            index: its number.
+            step: outer step, for the curriculum; None: past its end.
+        """
+        state = sampling.fold(self._key, index)
+
+        def pick(stream: int, count: int) -> int:
+            return int(sampling.below(sampling.fold(state, stream), count)[0])
+
+        tasks, shots = self.tasks, list(self.sizes.shots)
+        if self.curriculum is not None:
+            stage = self.curriculum.at(2**31 if step is None else step)
+            tasks, low, high = stage.select(tasks), *stage.shots
+            shots = [s for s in shots if low <= s <= high] or [low]
+            if not tasks:
+                raise EpisodeError(f"curriculum stage '{stage.name}' admits none of the {len(self.tasks)} tasks")
+        families = list(dict.fromkeys(task.config.task_family for task in tasks))
+        family = families[pick(sampling.TASK, len(families))]
+        own = [task for task in tasks if task.config.task_family == family]
+        task = own[pick(sampling.SUPPORT, len(own))]
+        k = shots[pick(sampling.SHOTS, len(shots))]
+        low, high = self.sizes.ways
+        ways = low + pick(sampling.WAYS, high - low + 1)
+        return sampler_of(task, ways, k, self.sizes.query, self.max_tokens).episode(index), task
+
+
+@lru_cache(maxsize=4096)
+def sampler_of(task: Task, ways: int, shots: int, query: int, max_tokens: int | None = None, seed: int = 0) -> EpisodeSampler:
+    """The sampler of the largest episodes up to these sizes that a task can give.
+
+    Classes come first, then shots, then query examples.
+
+    Args:
+        task: with classes.
+        ways: classes of an episode.
+        shots: support examples a class.
+        query: query examples a class.
+        max_tokens: longer texts are cut here.
+        seed: of the sampler.
+
+    Raises:
+        EpisodeError: it cannot give two classes with one support and one query example each.
+    """
+    sides = sides_of(task)
+    only = TaskDistribution([task], suite_hash=_stable_hash(task))
+    for w in range(min(ways, sides.classes), 1, -1):
+        for k in range(shots, 0, -1):
+            for q in range(query, 0, -1):
+                if len(eligible_classes(sides, k, q)) >= w:
+                    return EpisodeSampler(only, k, w * q, n_way=w, seed=seed, max_tokens=max_tokens)
+    raise EpisodeError(
+        f"task '{task.config.task_id}': no two of its {sides.classes} classes have a support and a query example each"
+    )
+
+
+def _stable_hash(task: Task) -> str:
+    """Stands for a task's data in its sampler's key: the id and the labels of its rows, cheap whatever the texts."""
+    config = task.config
+    return f"{config.task_id} {config.task_family} {config.num_classes} {len(task.support)} {len(task.query)}"
+
+
+def split_tasks(tasks: Sequence[Task], names: Iterable[str]) -> tuple[list[Task], list[Task]]:
+    """Tasks whose id or family is named, and the rest.
+
+    Raises:
+        EpisodeError: a name is neither a task nor a family; it lists both.
+    """
+    names = list(names)
+    ids = {task.config.task_id for task in tasks}
+    families = {task.config.task_family for task in tasks}
+    unknown = [name for name in names if name not in ids | families]
+    if unknown:
+        raise EpisodeError(
+            f"'{unknown[0]}' is neither a task nor a family here. Families: {', '.join(sorted(families))}"
+        )
+    named = [t for t in tasks if t.config.task_id in names or t.config.task_family in names]
+    return named, [t for t in tasks if t not in named]
+
+
+def limited(task: Task, rows: int, seed: int = 0) -> Task:
+    """The task with at most about `rows` rows in each pool, as even over classes as they allow; the choice is hashed.
+
+    Meta-training meets a task some hundred times: a bounded pool lets the frozen layers see each text once.
+    """
+    from dataclasses import replace
+
+    from metapeft.tasks.pool import Pool, Ragged
+
+    def cut(pool: Pool, side: str) -> Pool:
+        assert isinstance(pool.y, np.ndarray)
+        if len(pool) <= rows:
+            return pool
+        order = np.argsort(sampling.fold(sampling.key_of("limited", side, seed), np.arange(len(pool))), kind="stable")
+        place = np.empty(len(pool), np.int64)  # a row's place among the rows of its class
+        for label in np.unique(pool.y):
+            own = order[pool.y[order] == label]
+            place[own] = np.arange(len(own))
+        kept = np.sort(np.lexsort((np.argsort(order), place))[:rows])
+        if not isinstance(pool.x, Ragged):
+            return Pool(pool.kind, pool.x[kept], pool.y[kept])
+        lengths = pool.x.lengths()[kept]
+        values = np.concatenate([pool.x.row(int(row)) for row in kept])
+        return Pool(pool.kind, Ragged(values, np.concatenate([[0], np.cumsum(lengths)])), pool.y[kept])
+
+    support = cut(task.support, "support")
+    query = None if task.one_pool else cut(task.query, "query")
+    config = replace(task.config, support_size=len(support), query_size=len(query if query is not None else support))
+    return Task(config, support, query, task.labels, task.language, task.noise, task.pad_id)
