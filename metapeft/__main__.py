@@ -12,6 +12,7 @@ from metapeft.errors import MetapeftError, did_you_mean
 # Each verb is a module `metapeft.<verb>` with `main(argv) -> int`; it is imported when it is called for.
 VERBS = {
     "build": "turn a recipe into a task suite on disk",
+    "train": "meta-train where adapters start",
     "inspect": "show what a suite holds, and check episodes of every kind",
     "doctor": "say what this machine has, and what is missing",
 }

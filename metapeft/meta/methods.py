@@ -168,9 +168,9 @@ def reptile_gradient(setup: Setup, meta: Tree, item: Item, steps: int) -> tuple[
     """
     learner = setup.learner
     adapter, log_rates = start(setup, meta, item.embedding)
-    params = learner.start(adapter, item.support, item.ways, meta["head"])
+    params = learner.start(adapter, item.support, item.ways, meta.get("head"))
     first, losses = params, []
-    rates = rates_for(params, steps, _at(positive(log_rates), steps))
+    rates = rates_for(params, steps, at_steps(positive(log_rates), steps))
     for taken in range(steps):
         loss, grads = _loss_and_gradient(learner)(params, (item.support, item.query)[taken % 2])
         params = utils.tree_map(lambda p, g, r: p - r * g, params, grads, rates[taken])
@@ -217,8 +217,8 @@ def _first_order(
     gradients: list[Tree] = []
     losses: list[mx.array] = []
     if steps:
-        params = learner.start(adapter, item.support, item.ways, meta["head"])
-        rates = rates_for(params, steps, _at(positive(log_rates), steps))
+        params = learner.start(adapter, item.support, item.ways, meta.get("head"))
+        rates = rates_for(params, steps, at_steps(positive(log_rates), steps))
         gradients, losses = inner(learner, params, item.support, rates)
         mx.eval(gradients, losses)
     (total, aux), grads = _outer(setup)(meta, item._replace(task_id=""), gradients)
@@ -234,9 +234,9 @@ def _outer(setup: Setup) -> Callable[..., Any]:
 
     def loss(meta: Tree, item: Item, gradients: list[Tree]) -> tuple[mx.array, tuple[mx.array, mx.array, mx.array]]:
         adapter, log_rates = start(setup, meta, item.embedding)
-        params = learner.start(adapter, item.support, item.ways, meta["head"])
+        params = learner.start(adapter, item.support, item.ways, meta.get("head"))
         support_loss = mx.stop_gradient(learner.loss(params, item.support)) if not gradients else mx.array(0.0)
-        rates = rates_for(params, len(gradients), _at(positive(log_rates), len(gradients)))
+        rates = rates_for(params, len(gradients), at_steps(positive(log_rates), len(gradients)))
         losses = []
         logits = learner.logits(params, item.query.hidden)
         losses.append(cross_entropy(logits, item.query.labels, setup.label_smoothing))
@@ -257,8 +257,8 @@ def _second_order(setup: Setup, meta: Tree, item: Item, steps: int) -> tuple[Rea
 
     def loss(meta: Tree) -> tuple[mx.array, tuple[mx.array, mx.array, mx.array, mx.array]]:
         adapter, log_rates = start(setup, meta, item.embedding)
-        params = learner.start(adapter, item.support, item.ways, meta["head"])
-        rates = rates_for(params, steps, _at(positive(log_rates), steps))
+        params = learner.start(adapter, item.support, item.ways, meta.get("head"))
+        rates = rates_for(params, steps, at_steps(positive(log_rates), steps))
         losses, read = [], []
         for rate in rates:
             if setup.every_step:
@@ -308,7 +308,7 @@ def _loss_and_gradient(learner: Learner) -> Callable[..., Any]:
     return mx.compile(mx.value_and_grad(learner.loss))
 
 
-def _at(rates: Tree, steps: int) -> Tree:
+def at_steps(rates: Tree, steps: int) -> Tree:
     """Rates of the first `steps` steps; steps beyond the last rate use the last one."""
 
     def fit(rate: mx.array) -> mx.array:
@@ -343,10 +343,14 @@ METHODS = {
         Method(
             "meta_sgd", (*_EPISODE, "log_rates"), episode_gradient, True, "initialization and rates (Li et al. 2017)"
         ),
-        Method("anil", (*_EPISODE, "log_rates"), head_only_gradient, True, "inner steps on the head (Raghu et al. 2020)"),
+        Method(
+            "anil", (*_EPISODE, "log_rates"), head_only_gradient, True, "inner steps on the head (Raghu et al. 2020)"
+        ),
         Method("reptile", ("base",), reptile_gradient, True, "towards the adapted parameters (Nichol et al. 2018)"),
         Method("protonet", _EPISODE, episode_gradient, False, "no inner step (Snell et al. 2017)"),
-        Method("multitask", ("base", "classes"), multitask_gradient, False, "one adapter, a head a task (Caruana 1997)"),
+        Method(
+            "multitask", ("base", "classes"), multitask_gradient, False, "one adapter, a head a task (Caruana 1997)"
+        ),
     )
 }
 

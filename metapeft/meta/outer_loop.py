@@ -93,7 +93,12 @@ class Report(NamedTuple):
 
 
 def begin(meta: Tree) -> State:
-    """The state before the first step."""
+    """The state before the first step.
+
+    Branches are put in the order of their names, which is how a checkpoint gives them back: the norm of a gradient
+    depends on the order of its sum, in the last bit.
+    """
+    meta = _sorted(meta)
     return State(0, meta, adam().init(meta))
 
 
@@ -226,9 +231,7 @@ def outer_step(
     }
     meta, moments = adam().update(state.meta, clipped, rates, state.moments)
     mx.eval(meta, moments, norm)
-    falls = [
-        (float(r.support_loss) - float(r.last_support_loss)) / (steps - 1) for r, steps in readings if steps > 1
-    ]
+    falls = [(float(r.support_loss) - float(r.last_support_loss)) / (steps - 1) for r, steps in readings if steps > 1]
     report = Report(
         *(float(np.mean([float(getattr(r, name)) for r, _ in readings])) for name in ("loss", *_READ)),
         float(np.mean(falls)) if falls else 0.0,
@@ -237,6 +240,10 @@ def outer_step(
         len({family for _, _, family in items}),
     )
     return State(state.step + 1, meta, moments), report
+
+
+def _sorted(tree: Any) -> Any:
+    return {key: _sorted(tree[key]) for key in sorted(tree)} if isinstance(tree, dict) else tree
 
 
 _READ = ("support_loss", "query_loss", "query_accuracy")

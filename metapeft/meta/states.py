@@ -98,7 +98,9 @@ class PoolStates:
         self._max_bytes, self._bytes = max_bytes, 0
         self._blocks: OrderedDict[tuple[str, str, int], _Block] = OrderedDict()
 
-    def episode(self, episode: Episode, support_task: Task, query_task: Task | None = None) -> tuple[Examples, Examples]:
+    def episode(
+        self, episode: Episode, support_task: Task, query_task: Task | None = None
+    ) -> tuple[Examples, Examples]:
         """Support and query examples of an episode, with hidden states for `WithFrozen`.
 
         Args:
@@ -128,7 +130,9 @@ class PoolStates:
             block, place = blocks[int(row) // BLOCK], int(row) % BLOCK
             parts.append(block.states[block.starts[place] : block.starts[place + 1]])
         if not isinstance(self.backbone, Encoder):
-            hidden = self.backbone.prefix(*gather_x(self._pool(task, side), rows, task.pad_id, self.max_tokens), self.depth)
+            hidden = self.backbone.prefix(
+                *gather_x(self._pool(task, side), rows, task.pad_id, self.max_tokens), self.depth
+            )
         else:
             lengths = np.array([len(part) for part in parts])
             places = places_of(lengths)

@@ -62,7 +62,9 @@ class EpisodeStream:
             raise EpisodeError("there is no task to draw episodes from")
         for task in self.tasks:
             if not task.has_classes:
-                raise EpisodeError(f"task '{task.config.task_id}' is of kind {task.kind}: it has no classes to tell apart")
+                raise EpisodeError(
+                    f"task '{task.config.task_id}' is of kind {task.kind}: it has no classes to tell apart"
+                )
             sampler_of(task, 2, min(sizes.shots), sizes.query, max_tokens)
         self._key = sampling.key_of("stream", seed)
 
@@ -96,7 +98,9 @@ class EpisodeStream:
 
 
 @lru_cache(maxsize=4096)
-def sampler_of(task: Task, ways: int, shots: int, query: int, max_tokens: int | None = None, seed: int = 0) -> EpisodeSampler:
+def sampler_of(
+    task: Task, ways: int, shots: int, query: int, max_tokens: int | None = None, seed: int = 0
+) -> EpisodeSampler:
     """The sampler of the largest episodes up to these sizes that a task can give.
 
     Classes come first, then shots, then query examples.

@@ -1,0 +1,31 @@
+"""What the task says of itself: its label names or description, as the backbone reads them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metapeft.embeddings.support import EmbeddingError, SupportSet
+
+
+def text(support: SupportSet) -> np.ndarray:
+    """Mean of the unit features of the texts, to unit length, ``(d,)`` float64.
+
+    Raises:
+        EmbeddingError: the support set has no `label_features`.
+    """
+    if support.label_features is None:
+        raise EmbeddingError("block 'text' needs features of label names or of a description; leave the block out")
+    x = np.asarray(support.label_features, np.float64)
+    mean = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).mean(axis=0)
+    return mean / max(float(np.linalg.norm(mean)), 1e-12)
+
+
+def gradient(support: SupportSet) -> np.ndarray:
+    """Statistics of the support gradient at the initialization, as given, ``(g,)`` float64.
+
+    Raises:
+        EmbeddingError: the support set has none.
+    """
+    if support.gradient is None:
+        raise EmbeddingError("block 'gradient' needs the statistics of a gradient; leave the block out")
+    return np.asarray(support.gradient, np.float64)

@@ -1,0 +1,446 @@
+"""A meta-training run: what it trains on, the loop with validation and checkpoints, and how it goes on after a kill."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metapeft import atomic
+from metapeft.adapters.hypernetwork import Hypernetwork, count_numbers, hypernetwork_for
+from metapeft.adapters.lora import LoraConfig, first_layer, random_adapter
+from metapeft.backbones.backbone import Backbone
+from metapeft.backbones.load import load_backbone
+from metapeft.backbones.mlp import make_mlp
+from metapeft.backbones.tokens import check_tokenizer
+from metapeft.embeddings.embedder import Embedder, fit
+from metapeft.episodes.curriculum import Curriculum, read_curriculum
+from metapeft.errors import EpisodeError, MetapeftError, SuiteError
+from metapeft.evaluation.intervals import bootstrap_interval
+from metapeft.heads import cosine_head, euclidean_head, ridge_head
+from metapeft.meta import checkpoint as checkpoints
+from metapeft.meta import distributed
+from metapeft.meta.checkpoint import Checkpoint, CheckpointError
+from metapeft.meta.inner_loop import Learner, adapt
+from metapeft.meta.learner import positive
+from metapeft.meta.methods import Item, Setup, at_steps, init_meta, method_named, start
+from metapeft.meta.outer_loop import (
+    Outer,
+    State,
+    begin,
+    item_of,
+    items_at,
+    outer_step,
+    support_set,
+    with_classes,
+)
+from metapeft.meta.states import PoolStates, WithFrozen
+from metapeft.meta.stream import EpisodeStream, Sizes, limited, sampler_of, split_tasks
+from metapeft.meta.tracking import Metrics, tracker
+from metapeft.mlx import mx
+from metapeft.tasks.sampling import key_of
+from metapeft.tasks.suite import Suite
+from metapeft.tasks.task import Task
+
+if TYPE_CHECKING:
+    from metapeft.train import TrainConfig
+
+HEADS = {"cosine": cosine_head, "euclidean": euclidean_head, "ridge": ridge_head}
+MLP = "mlp"
+FITTED_FROM = 10**9  # numbers of the episodes that the embedding is fitted on: training never gets there
+
+
+class Run:
+    """A run, set up: everything is checked before the first step.
+
+    Args:
+        config: what was asked for.
+
+    Raises:
+        MetapeftError: no suite, backbone or task, a name that is neither task nor family, a task that is too small, or
+            a checkpoint of another run where this one would go.
+    """
+
+    def __init__(self, config: TrainConfig):
+        from metapeft.train import default_out, settings_of
+
+        self.config = config
+        self.rank, self.world = distributed.group()
+        self.out = Path(config.out) if config.out else default_out(config)
+        self.suite = Suite(config.suite)
+        self.method = method_named(config.method)
+        tasks, self.backbone = tasks_and_backbone(self.suite, config.backbone, config.seed)
+        _, tasks = split_tasks(tasks, config.exclude)
+        self.validation, self.training = _validation_split(tasks, config.validation)
+        self.settings = settings_of(config) | {"suite_sha256": self.suite.sha256, "backbone": self.backbone.digest}
+        lora = config.lora.model_dump()
+        self.lora = LoraConfig(**lora)
+        untouched = random_adapter(self.backbone, self.lora, mx.random.key(0))
+        self.depth = first_layer(self.backbone, untouched)
+        learner = Learner(WithFrozen(self.backbone, config.mix), HEADS[config.head](), self.lora.scale, self.depth)
+        h = config.hypernetwork
+        self.hypernetwork: Hypernetwork | None = None
+        self.facts: dict[str, Any] = {
+            "method": config.method,
+            "lora": lora,
+            "hypernetwork": None,
+            "head": config.head,
+            "mix": config.mix,
+            "inner_steps": config.inner_steps,
+            "max_tokens": config.max_tokens,
+            "suite": self.suite.manifest["name"],
+            "suite_sha256": self.suite.sha256,
+            "origin": self.suite.manifest["origin"],
+            "training": [task.config.task_id for task in self.training],
+            "validation": [task.config.task_id for task in self.validation],
+            "training_families": sorted({task.config.task_family for task in self.training}),
+            "settings": self.settings,
+        }
+        if "generator" in self.method.learns:
+            rate_steps = max(config.inner_steps, 1) if h.task_rates else 0
+            shape = {"dims": h.dims, "term": h.term, "width": h.width, "rate_steps": rate_steps}
+            self.hypernetwork = hypernetwork_for(self.backbone, self.lora, **shape)
+            self.facts["hypernetwork"] = shape
+        self.setup = Setup(
+            learner, self.hypernetwork, config.label_smoothing, config.keep, config.every_step, config.order
+        )
+        self.outer = Outer(
+            config.steps,
+            config.batch,
+            config.learning_rate,
+            warmup=config.warmup,
+            clip=config.clip,
+            inner_steps=config.inner_steps,
+            seed=config.seed,
+        )
+        sizes = Sizes((config.ways[0], config.ways[1]), tuple(config.shots), config.query)
+        self.training = [limited(task, config.rows) for task in self.training]
+        self.validation = [limited(task, config.rows) for task in self.validation]
+        self.stream = EpisodeStream(
+            self.training,
+            sizes,
+            seed=config.seed,
+            curriculum=_curriculum(config.curriculum),
+            max_tokens=config.max_tokens,
+        )
+        if config.batch % self.world:
+            raise MetapeftError(f"batch={config.batch} cannot be shared evenly by {self.world} ranks")
+        self.states = PoolStates(self.backbone, self.depth, config.max_tokens)
+        self._say_what()
+
+    # --- the run
+
+    def go(self) -> int:
+        """Train to the end; returns the exit code."""
+        checkpoint = self._last() or self._first()
+        state, embedder = checkpoint.state, checkpoint.embedder
+        history: list[dict[str, Any]] = list(checkpoint.facts.get("history", []))
+        if state.step:
+            self._say(f"going on from step {state.step}")
+        log = tracker(self.config.report_to if self.rank == 0 else "none", "metapeft", self.settings, self.out)
+        metrics = Metrics(self.out / "metrics.jsonl", state.step, log) if self.rank == 0 else None
+        if self.rank == 0:
+            atomic.write_text(self.out / "config.json", atomic.canonical_json(self.config.model_dump()))
+        average = distributed.average if self.world > 1 else None
+        if not history:
+            history.append(self._validated(state, embedder))
+        began, first = time.perf_counter(), state.step
+        while state.step < self.outer.steps and not self._given_up(history):
+            step_began = time.perf_counter()
+            items = items_at(
+                self.stream,
+                self.states,
+                embedder,
+                self.outer,
+                state.step,
+                self.rank,
+                self.world,
+                unrelated=self.config.keep > 0,
+            )
+            state, report = outer_step(state, self.method, self.setup, self.outer, items, average)
+            seconds = time.perf_counter() - step_began
+            numbers = report._asdict() | {"tasks_per_second": self.outer.batch / seconds, "seconds": seconds}
+            last = state.step == self.outer.steps
+            if state.step % self.config.validate_every == 0 or last:
+                history.append(self._validated(state, embedder))
+                numbers |= {f"validation_{name}": value for name, value in history[-1].items() if name != "step"}
+            if metrics is not None:
+                metrics.write(state.step, numbers)
+            if state.step % 10 == 0 or last or state.step == 1:
+                self._say_step(state.step, report, began, first)
+            checkpoint = checkpoint._replace(
+                state=state, facts=self.facts | {"history": history, **_library(checkpoint)}
+            )
+            if history[-1]["step"] == state.step and history[-1]["score"] >= max(h["score"] for h in history):
+                self._save("best", checkpoint)
+            if state.step % self.config.save_every == 0 or last or self._given_up(history):
+                self._save("last", checkpoint)
+        self._finish(state, history)
+        return 0
+
+    def _first(self) -> Checkpoint:
+        embedder, library, names = None, np.zeros((0, 0), np.float32), []
+        if self.hypernetwork is not None:
+            embedder, library, names = self._fit_embedder()
+        key = mx.random.key(self.config.seed)
+        rates = {"adapter": self.config.inner_rate, "head": self.config.inner_rate}
+        meta = init_meta(self.setup, self.method, self.lora, self.config.inner_steps, rates, key)
+        meta = with_classes(meta, self.method, self.training, self.setup.learner.backbone.hidden_size, key)
+        mx.eval(meta)
+        return Checkpoint(begin(meta), embedder, library, self.facts | {"library": names, "history": []})
+
+    def _fit_embedder(self) -> tuple[Embedder, np.ndarray, list[str]]:
+        options = self.config.hypernetwork
+        supports, names = [], []
+        for number in range(options.episodes):
+            episode, task = self.stream.episode(FITTED_FROM + number)
+            frozen = self.states.frozen(task, "support", episode.support_rows)
+            supports.append(support_set(task, episode, frozen))
+            names.append(task.config.task_id)
+            if number % 100 == 99:
+                self._say(f"task embedding: {number + 1} of {options.episodes} episodes")
+        embedder = fit(supports, tuple(options.blocks), options.dims)
+        return embedder, np.stack([embedder.embed(support) for support in supports]), names
+
+    def _last(self) -> Checkpoint | None:
+        folder = self.out / "last"
+        if not self.config.resume or not folder.exists():
+            return None
+        loaded = checkpoints.load(folder, self.backbone)
+        if loaded.facts["settings"] != atomic_round_trip(self.settings):
+            differing = sorted(
+                name
+                for name, value in atomic_round_trip(self.settings).items()
+                if loaded.facts["settings"].get(name) != value
+            )
+            raise CheckpointError(
+                f"{self.out}: holds a run with other settings ({', '.join(differing)})\n"
+                "  give another out=, the same settings, or resume=false to start anew"
+            )
+        return loaded
+
+    def _save(self, name: str, checkpoint: Checkpoint) -> None:
+        if self.rank == 0:
+            checkpoints.save(self.out / name, checkpoint, self.backbone)
+
+    # --- validation
+
+    def _validated(self, state: State, embedder: Embedder | None) -> dict[str, Any]:
+        """Accuracy on fixed episodes of the validation tasks, without a step and after the most inner steps."""
+        before, after = [], []
+        for task in self.validation:
+            sampler = sampler_of(
+                task, self.stream.sizes.ways[1], 5, 10, self.config.max_tokens, 10_000 + self.config.seed
+            )
+            own_before, own_after = [], []
+            for episode in sampler.episodes(0, self.config.validation_episodes):
+                item = item_of(episode, task, self.states, embedder)
+                curve = accuracies(self.setup, state.meta, item, self.config.inner_steps if self.method.steps else 0)
+                own_before.append(curve[0])
+                own_after.append(curve[-1])
+            before.append(np.mean(own_before))
+            after.append(np.mean(own_after))
+        score = distributed.agree(float(np.mean([before, after])))
+        return {"step": state.step, "start": float(np.mean(before)), "end": float(np.mean(after)), "score": score}
+
+    def _given_up(self, history: list[dict[str, Any]]) -> bool:
+        if not self.config.patience:
+            return False
+        scores = [entry["score"] for entry in history]
+        return len(scores) - 1 - int(np.argmax(scores)) >= self.config.patience
+
+    # --- what is said
+
+    def _say(self, line: str) -> None:
+        if self.rank == 0:
+            print(line, flush=True)
+
+    def _say_what(self) -> None:
+        config = self.config
+        families = Counter(task.config.task_family for task in self.training)
+        self._say(f"suite       {self.suite.path} (origin {self.suite.manifest['origin']})")
+        if self.suite.manifest["origin"] == "synthetic":
+            self._say("            SYNTHETIC: figures say nothing about real text")
+        self._say(
+            f"training    {len(self.training)} tasks: " + ", ".join(f"{f} {n}" for f, n in sorted(families.items()))
+        )
+        self._say(
+            "validation  "
+            + ", ".join(task.config.task_id for task in self.validation[:8])
+            + (f" and {len(self.validation) - 8} more" if len(self.validation) > 8 else "")
+        )
+        meta = init_meta(
+            self.setup, self.method, self.lora, config.inner_steps, {"adapter": 0.1, "head": 0.1}, mx.random.key(0)
+        )
+        learned = {name: meta[name] for name in self.method.learns if name in meta}
+        sizes = ", ".join(f"{name} {count_numbers(branch):,}" for name, branch in learned.items())
+        self._say(f"method      {config.method} on {config.backbone}; parameters: {sizes}")
+        self._say(f"out         {self.out}")
+
+    def _say_step(self, step: int, report: Any, began: float, first: int) -> None:
+        rate = (time.perf_counter() - began) / max(1, step - first)
+        left = rate * (self.outer.steps - step)
+        self._say(
+            f"[{step}/{self.outer.steps}] meta-loss {report.meta_loss:.3f}  query {100 * report.query_accuracy:.1f} %  "
+            f"norm {report.gradient_norm:.2f}  {self.outer.batch / rate:.1f} tasks/s  {left:.0f} s left"
+        )
+
+    def _finish(self, state: State, history: list[dict[str, Any]]) -> None:
+        best = max(history, key=lambda entry: entry["score"])
+        rows = self._against_random(state) if self.rank == 0 else []
+        result = {
+            "verb": "train",
+            "method": self.config.method,
+            "suite": self.suite.manifest["name"],
+            "origin": self.suite.manifest["origin"],
+            "backbone": self.config.backbone,
+            "steps": state.step,
+            "history": history,
+            "best": best,
+            "against_random": rows,
+            "checkpoint": str(self.out / "best"),
+        }
+        if self.rank:
+            return
+        atomic.write_text(self.out / "result.json", atomic.canonical_json(result))
+        self._say(
+            f"validation  {100 * history[0]['start']:.1f} % before training; best {100 * best['start']:.1f} % without a "
+            f"step, {100 * best['end']:.1f} % after {self.config.inner_steps}, at step {best['step']}"
+        )
+        for row in rows:
+            self._say(f"            {row['method']:<24} {row['text']}")
+        if best["step"] == 0:
+            self._say("            nothing learned was better than the frozen network; best/ was not written")
+        self._say(f"checkpoint  {self.out / 'best'}")
+
+    def _against_random(self, state: State) -> list[dict[str, Any]]:
+        """The last state beside a random adapter and head, on the validation episodes, after the same steps."""
+        from metapeft.heads import linear_head
+        from metapeft.meta.learner import adam
+
+        steps = max(self.config.inner_steps, 1)
+        embedder = None
+        if self.hypernetwork is not None:
+            embedder = checkpoints.load(self.out / "last", self.backbone).embedder
+        curves: dict[str, list[float]] = {"learned": [], "random": [], "frozen": []}
+        frozen_setup = self.setup._replace(learner=self.setup.learner._replace(backbone=WithFrozen(self.backbone, 0.0)))
+        for task in self.validation:
+            sampler = sampler_of(
+                task, self.stream.sizes.ways[1], 5, 10, self.config.max_tokens, 20_000 + self.config.seed
+            )
+            for episode in sampler.episodes(0, self.config.validation_episodes):
+                item = item_of(episode, task, self.states, embedder)
+                curves["learned"].append(accuracies(self.setup, state.meta, item, self.config.inner_steps)[-1])
+                plain = frozen_setup._replace(hypernetwork=None)
+                still = {name: branch for name, branch in state.meta.items() if name != "generator"}
+                curves["frozen"].append(accuracies(plain, still, item, 0)[0])
+                key = mx.random.key(int(key_of("random start", episode.index)[0] >> np.uint64(1)))
+                traced = adapt(
+                    self.backbone,
+                    random_adapter(self.backbone, self.lora, key),
+                    linear_head(key),
+                    item.support._replace(hidden=item.support.hidden.hidden),
+                    steps,
+                    0.01,
+                    ways=item.ways,
+                    scale=self.lora.scale,
+                    query=item.query._replace(hidden=item.query.hidden.hidden),
+                    optimizer=adam(),
+                ).trace
+                curves["random"].append(traced.query_accuracy[-1])
+        names = {
+            "learned": f"learned, {self.config.inner_steps} steps",
+            "random": f"random, {steps} Adam steps",
+            "frozen": "frozen prototype",
+        }
+        rows = []
+        for name, label in names.items():
+            low, high = bootstrap_interval(np.array(curves[name]), np.random.default_rng(0))
+            mean = float(np.mean(curves[name]))
+            text = f"{100 * mean:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+            rows.append({"method": label, "mean": mean, "ci95": [float(low), float(high)], "text": text})
+        return rows
+
+
+# --- parts
+
+
+def accuracies(setup: Setup, meta: Any, item: Item, steps: int) -> tuple[float, ...]:
+    """Query accuracy of an episode after 0, 1, … `steps` inner steps from where the meta-parameters say."""
+    adapter, log_rates = start(setup, meta, item.embedding)
+    learner = setup.learner
+    return adapt(
+        learner.backbone,
+        adapter,
+        learner.head,
+        item.support,
+        steps,
+        at_steps(positive(log_rates), steps),
+        ways=item.ways,
+        scale=learner.scale,
+        query=item.query,
+        meta=meta.get("head"),
+        name=item.task_id,
+    ).trace.query_accuracy
+
+
+def tasks_and_backbone(suite: Suite, name: str, seed: int) -> tuple[list[Task], Backbone]:
+    """The tasks of a suite that a backbone can run, opened, and the backbone.
+
+    `mlp` is a random network for points, of the dimension that most of the suite's points tasks have.
+
+    Raises:
+        SuiteError: there are none, or the suite was tokenized for another backbone.
+    """
+    if name == MLP:
+        tasks = [suite.load(task.id) for task in suite.tasks if task.kind == "points"]
+        if not tasks:
+            raise SuiteError(f"{suite.path}: no points task for backbone=mlp")
+        counts = Counter(task.config.input_dim for task in tasks)
+        dims = max(counts, key=lambda d: (counts[d], -d))
+        return [task for task in tasks if task.config.input_dim == dims], make_mlp(dims, seed=seed)
+    check_tokenizer(suite, name)
+    tasks = [suite.load(task.id) for task in suite.tasks if task.kind == "classification"]
+    if not tasks:
+        raise SuiteError(f"{suite.path}: no classification task for backbone={name}; points need backbone=mlp")
+    return tasks, load_backbone(name)
+
+
+def _validation_split(tasks: list[Task], names: list[str]) -> tuple[list[Task], list[Task]]:
+    """Validation and training tasks: those named, or about a fifth by a hash of the id, one at least."""
+    if names:
+        validation, training = split_tasks(tasks, names)
+    else:
+        order = sorted(tasks, key=lambda task: int(key_of("validation", task.config.task_id)[0]))
+        validation = order[: max(1, math.ceil(len(order) / 5))]
+        training = [task for task in tasks if task not in validation]
+    if not training or not validation:
+        raise EpisodeError(
+            f"{len(tasks)} tasks are left to train and validate on, and both need one at least\n"
+            "  exclude fewer, or name other validation tasks"
+        )
+    return validation, training
+
+
+def _curriculum(name: str | None) -> Curriculum | None:
+    if name is None:
+        return None
+    return read_curriculum(None if name == "default" else Path(name))
+
+
+def _library(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {"library": checkpoint.facts["library"]}
+
+
+def atomic_round_trip(value: Any) -> Any:
+    """A value as JSON gives it back."""
+    import json
+
+    return json.loads(json.dumps(value))
+
+
+__all__ = ["Run", "accuracies", "tasks_and_backbone"]
