@@ -10,7 +10,7 @@ import numpy as np
 
 from metapeft.embeddings.handcrafted import handcrafted
 from metapeft.embeddings.prototypes import prototypes
-from metapeft.embeddings.support import EmbeddingError, SupportSet
+from metapeft.embeddings.support import EmbeddingError, SupportSet, check
 from metapeft.embeddings.task2vec import task2vec
 from metapeft.embeddings.text import gradient, text
 from metapeft.errors import did_you_mean
@@ -23,6 +23,7 @@ BLOCKS: Mapping[str, Callable[[SupportSet], np.ndarray]] = {
     "gradient": gradient,
 }
 DEFAULT_BLOCKS = ("handcrafted", "prototypes", "task2vec")
+FORMAT = 2  # of what the numbers of a block mean: an embedder fitted on other meanings must not be read
 FARTHEST = 5.0  # standardized statistics are cut here: a task far outside must not hide its other statistics
 
 
@@ -74,11 +75,25 @@ class Embedder:
 
     def facts(self) -> dict[str, Any]:
         """What a checkpoint keeps as JSON."""
-        return {"blocks": list(self.blocks), "sizes": list(self.sizes)}
+        return {"format": FORMAT, "blocks": list(self.blocks), "sizes": list(self.sizes)}
 
     @classmethod
     def from_parts(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Embedder:
-        """The embedder of `arrays` and `facts`."""
+        """The embedder of `arrays` and `facts`, equal to the last bit.
+
+        Raises:
+            EmbeddingError: another version of metapeft wrote them, or they do not fit together.
+        """
+        if facts.get("format") != FORMAT:
+            raise EmbeddingError(
+                f"a task embedding of format {facts.get('format')!r}; this version of metapeft reads {FORMAT}\n"
+                "  its numbers mean something else here: train anew"
+            )
+        _check_blocks(facts["blocks"])
+        width = sum(facts["sizes"])
+        shapes = {name: np.shape(arrays.get(name)) for name in ("mean", "precision", "projection")}
+        if shapes != {"mean": (width,), "precision": (width,), "projection": (width, *shapes["projection"][1:2])}:
+            raise EmbeddingError(f"a task embedding of blocks of {facts['sizes']} numbers does not fit arrays {shapes}")
         parts = (np.asarray(arrays[name], np.float32) for name in ("mean", "precision", "projection"))
         return cls(tuple(facts["blocks"]), tuple(facts["sizes"]), *parts)
 
@@ -100,24 +115,21 @@ def fit(supports: Sequence[SupportSet], blocks: Sequence[str] = DEFAULT_BLOCKS, 
         dims: numbers of an embedding. With fewer episodes than that the last ones are zero.
 
     Raises:
-        EmbeddingError: no support sets, no blocks, an unknown or doubled one, or see `Embedder.embed`.
+        EmbeddingError: no support sets, no blocks, an unknown or doubled one, `dims` is not
+            positive, no task of block ``text`` says anything, or see `Embedder.embed`.
     """
     blocks = tuple(blocks)
-    unknown = [name for name in blocks if name not in BLOCKS]
-    if unknown:
-        raise EmbeddingError(
-            f"no embedding block '{unknown[0]}'.{did_you_mean(unknown[0], BLOCKS)} Known: {', '.join(BLOCKS)}"
-        )
-    if not blocks or len(set(blocks)) < len(blocks):
-        raise EmbeddingError(f"blocks must be different names, at least one, got {list(blocks)}")
+    _check_blocks(blocks)
+    if dims < 1:
+        raise EmbeddingError(f"dims must be at least 1, got {dims}")
     if not supports:
         raise EmbeddingError("a task embedding is fitted on support sets, and none was given")
+    if "text" in blocks and all(support.label_features is None for support in supports):
+        raise EmbeddingError("block 'text' needs features of label names or of a description; leave the block out")
     parts = [_raw(support, blocks) for support in supports]
     sizes = tuple(len(part) for part in parts[0])
     if any(tuple(len(part) for part in row) != sizes for row in parts):
-        raise EmbeddingError(
-            "support sets of different backbones cannot share an embedding: their features differ in width"
-        )
+        raise EmbeddingError("support sets cannot share an embedding: their features (or gradients) differ in width")
     raw = np.stack([np.concatenate(row) for row in parts])
     mean, deviation = raw.mean(axis=0), raw.std(axis=0)
     moves = deviation > 1e-9 * np.maximum(np.abs(mean), 1.0)
@@ -132,16 +144,28 @@ def fit(supports: Sequence[SupportSet], blocks: Sequence[str] = DEFAULT_BLOCKS, 
     projection = np.zeros((raw.shape[1], dims), np.float32)
     for i in range(kept):
         axis = axes[i]
-        projection[:, i] = (
-            share * axis * np.sign(axis[np.argmax(np.abs(axis))])
-        )  # a direction's sign is by chance: fix it
+        sign = np.sign(axis[np.argmax(np.abs(axis))])  # of a direction, an SVD gives it by chance
+        projection[:, i] = share * axis * sign
     return Embedder(blocks, sizes, mean, precision, projection)
 
 
+def _check_blocks(blocks: Sequence[str]) -> None:
+    unknown = [name for name in blocks if name not in BLOCKS]
+    if unknown:
+        raise EmbeddingError(
+            f"no embedding block '{unknown[0]}'.{did_you_mean(unknown[0], BLOCKS)} Known: {', '.join(BLOCKS)}"
+        )
+    if not blocks or len(set(blocks)) < len(blocks):
+        raise EmbeddingError(f"blocks must be different names, at least one, got {list(blocks)}")
+
+
 def _raw(support: SupportSet, blocks: Sequence[str]) -> list[np.ndarray]:
-    if not np.isfinite(support.features).all():
-        raise EmbeddingError("the frozen features of a support set are not finite")
-    return [BLOCKS[name](support) for name in blocks]
+    check(support)
+    parts = [BLOCKS[name](support) for name in blocks]
+    for name, part in zip(blocks, parts, strict=True):
+        if not np.isfinite(part).all():
+            raise EmbeddingError(f"block '{name}' of a support set is not finite: what it was made of is not")
+    return parts
 
 
 def _standardized(raw: np.ndarray, mean: np.ndarray, precision: np.ndarray) -> np.ndarray:

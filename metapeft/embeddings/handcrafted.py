@@ -10,7 +10,7 @@ from metapeft.tasks.pool import Pool, Ragged
 
 
 def handcrafted(support: SupportSet) -> np.ndarray:
-    """Sizes, balance, moments, lengths, vocabulary and domain, ``(VECTOR_DIMS,)`` float64."""
+    """Sizes, balance, moments, lengths, vocabulary and domain, ``(VECTOR_DIMS,)`` float64: see `tasks.features`."""
     labels = np.asarray(support.labels, np.int32)
     if support.lengths is None:
         pool = Pool("points", np.asarray(support.x, np.float32), labels)

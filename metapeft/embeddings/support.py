@@ -38,3 +38,30 @@ class SupportSet(NamedTuple):
     language: str = "en"
     label_features: np.ndarray | None = None
     gradient: np.ndarray | None = None
+
+
+def check(support: SupportSet) -> None:
+    """Refuse a support set that no embedding can be made of: NumPy would broadcast, or index from the end, silently.
+
+    Raises:
+        EmbeddingError: features are not ``(n, d)`` or not finite, `x`, `lengths` or labels are not one a row, a label
+            is out of range, or a class has no example.
+    """
+    features, labels = np.asarray(support.features), np.asarray(support.labels)
+    if features.ndim != 2 or not features.size:
+        raise EmbeddingError(f"features of a support set must be (n, d) and not empty, got {features.shape}")
+    rows = {"labels": labels.shape, "x": np.shape(support.x)[:1]}
+    if support.lengths is not None:
+        rows["lengths"] = np.shape(support.lengths)
+    for name, shape in rows.items():
+        if shape != features.shape[:1]:
+            raise EmbeddingError(f"{name} must have one entry for each of {len(features)} features, got {shape}")
+    if not np.isfinite(features).all():
+        bad = np.count_nonzero(~np.isfinite(features).all(axis=1))
+        raise EmbeddingError(f"frozen features of {bad} of {len(features)} support examples are not finite")
+    present = np.unique(labels)
+    if not np.array_equal(present, np.arange(support.ways)):
+        raise EmbeddingError(
+            f"support labels are {present.tolist()}; {support.ways} ways need an example of each of the classes "
+            f"0 to {support.ways - 1}"
+        )

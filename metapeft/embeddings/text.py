@@ -8,13 +8,9 @@ from metapeft.embeddings.support import EmbeddingError, SupportSet
 
 
 def text(support: SupportSet) -> np.ndarray:
-    """Mean of the unit features of the texts, to unit length, ``(d,)`` float64.
-
-    Raises:
-        EmbeddingError: the support set has no `label_features`.
-    """
+    """Mean of the unit features of the texts, to unit length, ``(d,)`` float64; zeros where the task says nothing."""
     if support.label_features is None:
-        raise EmbeddingError("block 'text' needs features of label names or of a description; leave the block out")
+        return np.zeros(np.shape(support.features)[1])
     x = np.asarray(support.label_features, np.float64)
     mean = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).mean(axis=0)
     return mean / max(float(np.linalg.norm(mean)), 1e-12)

@@ -41,3 +41,33 @@ def bootstrap_interval(
     means = values[0] + (values - values[0])[drawn].mean(axis=1)
     outside = (1 - level) / 2
     return np.quantile(means, [outside, 1 - outside], axis=0)
+
+
+def paired_p_value(first: np.ndarray, second: np.ndarray, rng: np.random.Generator, flips: int = 10_000) -> float:
+    """Two-sided p-value of a paired sign-flip test: would a difference so large come by chance?
+
+    Under the hypothesis that the two methods are alike, the sign of each episode's difference is by chance. Signs are
+    flipped at random; the p-value is the share of flips, the observed one included, with a mean as far from zero.
+
+    Args:
+        first: a figure an episode, ``(n,)``.
+        second: the other method's, on the same episodes, ``(n,)``.
+        rng: draws the flips.
+        flips: how many.
+
+    Returns:
+        At least ``1 / (flips + 1)``, at most 1.
+
+    Raises:
+        ValueError: the shapes differ, or there are no values.
+
+    References:
+        Fisher, "The design of experiments" (1935); the observed value counts: Phipson & Smyth (2010).
+    """
+    difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    if np.shape(first) != np.shape(second) or difference.ndim != 1 or not len(difference):
+        raise ValueError(f"paired values must have one shape (n,), got {np.shape(first)} and {np.shape(second)}")
+    signs = rng.integers(0, 2, size=(flips, len(difference)), dtype=np.int8) * 2 - 1
+    means = np.abs(signs @ difference)
+    as_far = np.count_nonzero(means >= abs(difference.sum()) * (1 - 1e-12))
+    return (as_far + 1) / (flips + 1)

@@ -11,7 +11,6 @@ steps.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from metapeft.adapters.hypernetwork import Hypernetwork
@@ -142,6 +141,26 @@ def init_meta(
     return meta
 
 
+def curve(setup: Setup, method: Method, meta: Tree, item: Item, steps: int) -> tuple[list[mx.array], list[Tree]]:
+    """Query logits after 0, 1, … `steps` inner steps from where the meta-parameters say, and what was classified with.
+
+    Returns:
+        Logits ``(m, ways)`` and trainable trees, ``steps + 1`` of each.
+    """
+    learner = setup.learner
+    adapter, log_rates = start(setup, meta, item.embedding)
+    params = learner.start(adapter, item.support, item.ways, meta.get("head"))
+    rates = rates_for(params, steps, at_steps(positive(log_rates), steps))
+    inner = _head_steps if method.gradient is head_only_gradient else _all_steps
+    gradients, _ = inner(learner, params, item.support, rates)
+    trees = [params]
+    for gradient, rate in zip(gradients, rates, strict=True):
+        trees.append(utils.tree_map(lambda p, g, r: p - r * g, trees[-1], gradient, rate))
+    logits = [learner.logits(tree, item.query.hidden) for tree in trees]
+    mx.eval(logits)
+    return logits, trees
+
+
 # --- gradients
 
 
@@ -227,7 +246,6 @@ def _first_order(
     return Reading(total, losses[0], query_loss, right, losses[-1]), grads
 
 
-@lru_cache(maxsize=8)
 def _outer(setup: Setup) -> Callable[..., Any]:
     """Value and gradient in the meta-parameters, of the query loss from inner gradients that are constants."""
     learner = setup.learner
@@ -303,9 +321,10 @@ def _head_steps(
     return gradients, losses
 
 
-@lru_cache(maxsize=8)
 def _loss_and_gradient(learner: Learner) -> Callable[..., Any]:
-    return mx.compile(mx.value_and_grad(learner.loss))
+    # Not compiled, here and in `_outer`: hardly two episodes have lengths alike, and to trace and compile anew for each
+    # costs three times what the compiled function saves.
+    return mx.value_and_grad(learner.loss)
 
 
 def at_steps(rates: Tree, steps: int) -> Tree:

@@ -21,13 +21,13 @@ from metapeft.embeddings.embedder import Embedder, fit
 from metapeft.episodes.curriculum import Curriculum, read_curriculum
 from metapeft.errors import EpisodeError, MetapeftError, SuiteError
 from metapeft.evaluation.intervals import bootstrap_interval
-from metapeft.heads import cosine_head, euclidean_head, ridge_head
+from metapeft.heads import accuracy, cosine_head, euclidean_head, linear_head, ridge_head
 from metapeft.meta import checkpoint as checkpoints
 from metapeft.meta import distributed
 from metapeft.meta.checkpoint import Checkpoint, CheckpointError
-from metapeft.meta.inner_loop import Learner, adapt
-from metapeft.meta.learner import positive
-from metapeft.meta.methods import Item, Setup, at_steps, init_meta, method_named, start
+from metapeft.meta.inner_loop import Learner
+from metapeft.meta.learner import adam, rates_for
+from metapeft.meta.methods import Item, Method, Setup, curve, init_meta, method_named
 from metapeft.meta.outer_loop import (
     Outer,
     State,
@@ -239,7 +239,9 @@ class Run:
             own_before, own_after = [], []
             for episode in sampler.episodes(0, self.config.validation_episodes):
                 item = item_of(episode, task, self.states, embedder)
-                curve = accuracies(self.setup, state.meta, item, self.config.inner_steps if self.method.steps else 0)
+                curve = accuracies(
+                    self.setup, self.method, state.meta, item, self.config.inner_steps if self.method.steps else 0
+                )
                 own_before.append(curve[0])
                 own_after.append(curve[-1])
             before.append(np.mean(own_before))
@@ -308,8 +310,8 @@ class Run:
             return
         atomic.write_text(self.out / "result.json", atomic.canonical_json(result))
         self._say(
-            f"validation  {100 * history[0]['start']:.1f} % before training; best {100 * best['start']:.1f} % without a "
-            f"step, {100 * best['end']:.1f} % after {self.config.inner_steps}, at step {best['step']}"
+            f"validation  {100 * history[0]['start']:.1f} % before training; best {100 * best['start']:.1f} % without "
+            f"a step, {100 * best['end']:.1f} % after {self.config.inner_steps}, at step {best['step']}"
         )
         for row in rows:
             self._say(f"            {row['method']:<24} {row['text']}")
@@ -319,9 +321,6 @@ class Run:
 
     def _against_random(self, state: State) -> list[dict[str, Any]]:
         """The last state beside a random adapter and head, on the validation episodes, after the same steps."""
-        from metapeft.heads import linear_head
-        from metapeft.meta.learner import adam
-
         steps = max(self.config.inner_steps, 1)
         embedder = None
         if self.hypernetwork is not None:
@@ -334,24 +333,15 @@ class Run:
             )
             for episode in sampler.episodes(0, self.config.validation_episodes):
                 item = item_of(episode, task, self.states, embedder)
-                curves["learned"].append(accuracies(self.setup, state.meta, item, self.config.inner_steps)[-1])
+                curves["learned"].append(
+                    accuracies(self.setup, self.method, state.meta, item, self.config.inner_steps)[-1]
+                )
                 plain = frozen_setup._replace(hypernetwork=None)
                 still = {name: branch for name, branch in state.meta.items() if name != "generator"}
-                curves["frozen"].append(accuracies(plain, still, item, 0)[0])
+                curves["frozen"].append(accuracies(plain, self.method, still, item, 0)[0])
                 key = mx.random.key(int(key_of("random start", episode.index)[0] >> np.uint64(1)))
-                traced = adapt(
-                    self.backbone,
-                    random_adapter(self.backbone, self.lora, key),
-                    linear_head(key),
-                    item.support._replace(hidden=item.support.hidden.hidden),
-                    steps,
-                    0.01,
-                    ways=item.ways,
-                    scale=self.lora.scale,
-                    query=item.query._replace(hidden=item.query.hidden.hidden),
-                    optimizer=adam(),
-                ).trace
-                curves["random"].append(traced.query_accuracy[-1])
+                random = random_start(self.setup.learner, self.lora, item, steps, key)
+                curves["random"].append(random)
         names = {
             "learned": f"learned, {self.config.inner_steps} steps",
             "random": f"random, {steps} Adam steps",
@@ -369,23 +359,27 @@ class Run:
 # --- parts
 
 
-def accuracies(setup: Setup, meta: Any, item: Item, steps: int) -> tuple[float, ...]:
+def accuracies(setup: Setup, method: Method, meta: Any, item: Item, steps: int) -> list[float]:
     """Query accuracy of an episode after 0, 1, … `steps` inner steps from where the meta-parameters say."""
-    adapter, log_rates = start(setup, meta, item.embedding)
-    learner = setup.learner
-    return adapt(
-        learner.backbone,
-        adapter,
-        learner.head,
-        item.support,
-        steps,
-        at_steps(positive(log_rates), steps),
-        ways=item.ways,
-        scale=learner.scale,
-        query=item.query,
-        meta=meta.get("head"),
-        name=item.task_id,
-    ).trace.query_accuracy
+    logits, _ = curve(setup, method, meta, item, steps)
+    return [float(accuracy(each, item.query.labels)) for each in logits]
+
+
+def random_start(learner: Learner, lora: LoraConfig, item: Item, steps: int, key: mx.array) -> float:
+    """Query accuracy of a random adapter and a random linear head after so many steps of Adam at 0.01.
+
+    What one does without meta-learning; the rate is that of `scripts/baseline.py`.
+    """
+    network = learner.backbone
+    assert isinstance(network, WithFrozen)
+    plain = learner._replace(backbone=network.backbone, head=linear_head(key))
+    support = item.support._replace(hidden=item.support.hidden.hidden)
+    params = plain.start(random_adapter(network.backbone, lora, key), support, item.ways)
+    state = adam().init(params)
+    for rate in rates_for(params, steps, 0.01):
+        params, state = adam().update(params, mx.grad(plain.loss)(params, support), rate, state)
+        mx.eval(params, state)
+    return float(accuracy(plain.logits(params, item.query.hidden.hidden), item.query.labels))
 
 
 def tasks_and_backbone(suite: Suite, name: str, seed: int) -> tuple[list[Task], Backbone]:

@@ -40,7 +40,7 @@ class Beside(NamedTuple):
 
 @dataclass(frozen=True)
 class WithFrozen:
-    """A backbone whose features are frozen and adapted ones side by side, so that nothing the frozen network knows is lost.
+    """A backbone whose features are frozen and adapted ones side by side: what the frozen network knows stays in play.
 
     Both are brought to unit length and weighted, so that the cosine of two examples is
     ``(1 - mix) * cos(frozen) + mix * cos(adapted)``: at `mix` 0 a prototype head is the frozen prototype classifier,

@@ -1,4 +1,4 @@
-"""Which episode comes when: families alike, tasks alike within a family, sizes by chance; a pure function of its number."""
+"""Which episode comes when: families alike, tasks alike within a family, sizes by chance; all by its number."""
 
 from __future__ import annotations
 
