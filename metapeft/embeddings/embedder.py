@@ -67,7 +67,7 @@ class Embedder:
                 f"the embedding was fitted on blocks of {dict(zip(self.blocks, self.sizes, strict=True))} numbers, "
                 f"this support set gives {dict(zip(self.blocks, sizes, strict=True))}: is it of another backbone?"
             )
-        return self._project(np.concatenate(raw)[None])[0]
+        return self._project(np.concatenate(raw))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a checkpoint keeps as arrays."""
@@ -91,7 +91,7 @@ class Embedder:
             )
         _check_blocks(facts["blocks"])
         width = sum(facts["sizes"])
-        shapes = {name: np.shape(arrays.get(name)) for name in ("mean", "precision", "projection")}
+        shapes = {name: np.shape(arrays[name]) for name in ("mean", "precision", "projection")}
         if shapes != {"mean": (width,), "precision": (width,), "projection": (width, *shapes["projection"][1:2])}:
             raise EmbeddingError(f"a task embedding of blocks of {facts['sizes']} numbers does not fit arrays {shapes}")
         parts = (np.asarray(arrays[name], np.float32) for name in ("mean", "precision", "projection"))
@@ -99,11 +99,12 @@ class Embedder:
 
     def _project(self, raw: np.ndarray) -> np.ndarray:
         moved = _standardized(raw, self.mean, self.precision)
-        out = moved @ self.projection.astype(np.float64)
-        length = np.linalg.norm(out, axis=1, keepdims=True)
-        # a task at the very mean has no direction: give it one, always the same
-        out = np.where(length > 1e-9, out / np.maximum(length, 1e-12), np.eye(1, self.dims))
-        return out.astype(np.float32)
+        # not by BLAS: where other work keeps the cores busy, its threads wait for each other for milliseconds
+        out = np.einsum("d,dk->k", moved, self.projection.astype(np.float64))
+        length = np.linalg.norm(out)
+        if length <= 1e-9:  # a task at the very mean has no direction: give it one, always the same
+            return np.eye(1, self.dims, dtype=np.float32)[0]
+        return (out / length).astype(np.float32)
 
 
 def fit(supports: Sequence[SupportSet], blocks: Sequence[str] = DEFAULT_BLOCKS, dims: int = 128) -> Embedder:
@@ -145,7 +146,7 @@ def fit(supports: Sequence[SupportSet], blocks: Sequence[str] = DEFAULT_BLOCKS, 
     for i in range(kept):
         axis = axes[i]
         sign = np.sign(axis[np.argmax(np.abs(axis))])  # of a direction, an SVD gives it by chance
-        projection[:, i] = share * axis * sign
+        projection[:, i] = np.where(moves, share * axis * sign, 0.0)  # rounding gives still numbers 1e-17
     return Embedder(blocks, sizes, mean, precision, projection)
 
 
