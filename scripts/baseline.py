@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from metapeft import atomic, cli
 from metapeft.adapters.lora import LoraConfig, first_layer, random_adapter
 from metapeft.backbones.backbone import Adapter, Backbone
-from metapeft.backbones.bert import Bert
+from metapeft.backbones.encoder import Encoder
 from metapeft.backbones.load import load_backbone
 from metapeft.backbones.mlp import make_mlp
 from metapeft.backbones.tokens import check_tokenizer
@@ -206,13 +206,18 @@ def measure(backbone: Backbone, task: SuiteTask, sampler: EpisodeSampler, config
     """
     depth = first_layer(backbone, draw(backbone, config, 0)[0])
     # The frozen layers see each text once. Rows recur in the same order in every run, so the cache changes no figure.
-    cache = PrefixCache(backbone, depth, CACHE_BYTES) if isinstance(backbone, Bert) and depth else None
+    cache = PrefixCache(backbone, depth, CACHE_BYTES) if isinstance(backbone, Encoder) and depth else None
+    read = sorted({step for step in READ_AFTER if step < config.steps} | {config.steps})
 
     def adapted(support: Examples, query: Examples | None, index: int, steps: int) -> Trace:
         adapter, head = draw(backbone, config, index)
         rule, rate = OPTIMIZERS[config.optimizer](), config.learning_rate
         name = f"{task.id}, number {index}"
-        return adapt(backbone, adapter, head, support, steps, rate, query=query, optimizer=rule, name=name).trace
+        after = read if query is not None else None
+        adapted = adapt(
+            backbone, adapter, head, support, steps, rate, query=query, read_after=after, optimizer=rule, name=name
+        )
+        return adapted.trace
 
     def prototype(support: Examples, query: Examples | None, index: int) -> Trace:
         untouched = draw(backbone, config, index)[0]  # B is zero: these are the frozen features
@@ -225,11 +230,10 @@ def measure(backbone: Backbone, task: SuiteTask, sampler: EpisodeSampler, config
         curves.append(adapted(support, query, episode.index, config.steps).query_accuracy)
         if len(kept) < TIMED:
             kept.append((episode.index, support))
-    read = sorted({step for step in READ_AFTER if step < config.steps} | {config.steps})
     traces = {(FROZEN, 0): [prototype(support, None, index) for index, support in kept]}
     traces |= {(RANDOM, step): [adapted(support, None, index, step) for index, support in kept] for step in read}
     accuracies = {(FROZEN, 0): np.array(frozen)[:, 0]}
-    accuracies |= {(RANDOM, step): np.array(curves)[:, step] for step in read}
+    accuracies |= {(RANDOM, step): np.array(curves)[:, column] for column, step in enumerate(read)}
     return [_row(task, sampler, config, *key, accuracies[key], traces[key]) for key in accuracies]
 
 

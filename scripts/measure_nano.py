@@ -203,7 +203,7 @@ def batches_of(tokens: Ragged) -> list[np.ndarray]:
 
 def encode(bert: Bert, tokens: np.ndarray, lengths: np.ndarray) -> mx.array:
     """Features of token ids int32 ``(n, length)`` of these lengths ``(n,)``."""
-    return bert.pool(bert.suffix(bert.prefix(tokens, lengths)))
+    return bert.features(bert.prefix(tokens, lengths))
 
 
 def components_of(bert: Bert) -> np.ndarray:

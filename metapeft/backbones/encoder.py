@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from metapeft.backbones import streams
 from metapeft.backbones.backbone import Adapter
 from metapeft.backbones.low_rank import low_rank
-from metapeft.backbones.packing import Places, gather, mean_over_tokens, pack, places_of, real_tokens, spread
+from metapeft.backbones.packing import (
+    Places,
+    gather,
+    mean_over_tokens,
+    pack,
+    places_of,
+    real_tokens,
+    round_up,
+    shares,
+    spread,
+)
 from metapeft.mlx import mx
+
+LEAST = 256  # tokens of a part that is worth a stream of its own
 
 
 class Encoded(NamedTuple):
@@ -54,11 +70,22 @@ class Encoder:
     def prefix(self, x: Any, lengths: Any = None, depth: int = 0) -> Encoded:
         """Embed tokens int32 ``(n, length)`` of these lengths ``(n,)`` (None: all of `length`); run `depth` blocks.
 
+        On the CPU a large batch runs in parts side by side, and is evaluated.
+
         Raises:
             BackboneError: a text is too long, or a token id is not in the vocabulary.
         """
         tokens, lengths = real_tokens(x, lengths, self.config.vocab_size, self._longest(), self.name)
-        return self.prefix_of_packed(mx.array(pack(tokens, lengths)), places_of(lengths), depth)
+
+        def run(share: slice) -> Encoded:
+            own = lengths[share]
+            return self.prefix_of_packed(mx.array(pack(tokens[share], own)), places_of(own), depth)
+
+        cuts = shares(lengths, streams.width(), LEAST) if depth else [slice(None)]
+        if len(cuts) == 1:
+            return run(cuts[0])
+        parts = streams.side_by_side([partial(run, share) for share in cuts])
+        return _joined(parts, [int(lengths[share].sum()) for share in cuts], places_of(lengths))
 
     def prefix_of_packed(self, tokens: mx.array, places: Places, depth: int) -> Encoded:
         """As `prefix`, for tokens that are packed already, int32 ``(tokens,)``."""
@@ -82,6 +109,29 @@ class Encoder:
             projected = None
         return Encoded(self._after_blocks(states), None, places)
 
+    def features(self, hidden: Encoded, adapter: Adapter | None = None, scale: float = 1.0, depth: int = 0) -> mx.array:
+        """`pool` of `suffix`, where nobody wants a gradient: on the CPU in parts side by side, and evaluated.
+
+        Args:
+            hidden: what `prefix` gave for `depth`.
+            adapter: without a leading axis, or it runs in one part.
+            scale: of the adapter.
+            depth: of the lowest block that runs.
+
+        Returns:
+            float32 ``(n, d)``.
+        """
+        lengths = np.array(hidden.places.mask).sum(axis=1)
+        cuts = shares(lengths, streams.width(), LEAST)
+        if len(cuts) == 1 or any(factors["lora_a"].ndim > 2 for factors in (adapter or {}).values()):
+            return self.pool(self.suffix(hidden, adapter, scale, depth))
+
+        def run(share: slice) -> mx.array:
+            return self.pool(self.suffix(_part(hidden, lengths, share), adapter, scale, depth))
+
+        mx.eval(hidden, adapter)  # else the parts would wait for whoever makes them
+        return mx.concatenate(streams.side_by_side([partial(run, share) for share in cuts]))
+
     def pool(self, hidden: Encoded) -> mx.array:
         """Mean over the tokens of each text, float32 ``(n, d)``."""
         return mean_over_tokens(hidden.states, hidden.places).astype(mx.float32)
@@ -98,6 +148,28 @@ class Encoder:
 
     def _after_blocks(self, states: mx.array) -> mx.array:
         return states
+
+
+def _joined(parts: Sequence[Encoded], counts: Sequence[int], places: Places) -> Encoded:
+    """Parts of a batch, of which so many rows are tokens, as one."""
+
+    def rows(arrays: Sequence[mx.array]) -> mx.array:
+        filler = mx.zeros((places.cells.shape[0] - sum(counts), arrays[0].shape[1]), arrays[0].dtype)
+        return mx.concatenate([*(array[:count] for array, count in zip(arrays, counts, strict=True)), filler])
+
+    projected = [part.projected for part in parts if part.projected is not None]
+    return Encoded(rows([part.states for part in parts]), rows(projected) if projected else None, places)
+
+
+def _part(hidden: Encoded, lengths: np.ndarray, share: slice) -> Encoded:
+    """The share of the texts of a batch, which have these lengths ``(n,)``, as a batch of its own."""
+    start, count = int(lengths[: share.start].sum()), int(lengths[share].sum())
+
+    def rows(array: mx.array) -> mx.array:
+        return mx.pad(array[start : start + count], [(0, round_up(count) - count), (0, 0)])
+
+    projected = None if hidden.projected is None else rows(hidden.projected)
+    return Encoded(rows(hidden.states), projected, places_of(lengths[share]))
 
 
 def part_of(adapter: Adapter, block: str, parts: Sequence[str]) -> dict[str, dict[str, mx.array]]:

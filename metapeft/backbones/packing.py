@@ -103,6 +103,21 @@ def round_up(count: int) -> int:
     return max(32, -(-count // step) * step)
 
 
+def shares(lengths: Any, most: int, least: int) -> list[slice]:
+    """Cut texts of these lengths ``(n,)`` into up to `most` runs of about equally many tokens, at least `least` each.
+
+    Returns:
+        One slice of the texts a run, in order, none without a text; one for all where there is too little to cut.
+    """
+    ends = np.cumsum(np.asarray(lengths, np.int64))
+    total = int(ends[-1]) if len(ends) else 0
+    count = max(1, min(most, total // least))
+    middles = ends - np.asarray(lengths) / 2
+    cuts = np.searchsorted(middles, total * np.arange(1, count) / count)
+    bounds = np.unique([0, *cuts, len(ends)])
+    return [slice(int(a), int(b)) for a, b in zip(bounds, bounds[1:], strict=False)] or [slice(0, 0)]
+
+
 def real_tokens(
     x: Any, lengths: Any, vocab_size: int, max_positions: int | None, name: str
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -75,16 +75,24 @@ def check_labels(labels: Any, ways: int, *, named: bool = False) -> None:
     Raises:
         EpisodeError: a label is not in ``[0, ways)``, or a class has neither an example nor a name.
     """
-    labels, classes = np.asarray(labels), np.arange(ways)
-    strangers = np.setdiff1d(labels, classes)
-    if len(strangers):
-        raise EpisodeError(f"support labels {strangers.tolist()} are none of the {ways} classes 0 to {ways - 1}")
-    empty = np.setdiff1d(classes, labels)
+    check_known(labels, ways, "support")
+    empty = np.setdiff1d(np.arange(ways), np.asarray(labels))
     if len(empty) and not named:
         raise EpisodeError(
             f"classes {empty.tolist()} of {ways} have no example in the support set\n"
             "  give at least one example of each class, or the names of the classes"
         )
+
+
+def check_known(labels: Any, ways: int, side: str) -> None:
+    """Refuse labels ``(n,)`` outside the classes: MLX would read beyond a row of logits, without a word.
+
+    Raises:
+        EpisodeError: a label is not in ``[0, ways)``; it names the `side` of the episode.
+    """
+    strangers = np.setdiff1d(np.asarray(labels), np.arange(ways))
+    if len(strangers):
+        raise EpisodeError(f"{side} labels {strangers.tolist()} are none of the {ways} classes 0 to {ways - 1}")
 
 
 def check_label_features(label_features: mx.array, features: mx.array, ways: int) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -20,9 +20,10 @@ import numpy as np
 
 from metapeft.adapters.lora import first_layer
 from metapeft.backbones.backbone import Adapter, Backbone
+from metapeft.backbones.encoder import Encoder
 from metapeft.episodes.episode import Episode
 from metapeft.errors import AdaptationError
-from metapeft.heads.head import Head, Meta, Params, accuracy, check_labels, cross_entropy
+from metapeft.heads.head import Head, Meta, Params, accuracy, check_known, check_labels, cross_entropy
 from metapeft.meta.learner import Optimizer, Tree, rates_for, sgd, unroll
 from metapeft.meta.prefix_cache import PrefixCache
 from metapeft.mlx import mx, utils
@@ -59,9 +60,19 @@ class Learner(NamedTuple):
         """Features ``(n, d)`` with an adapter."""
         return self.backbone.pool(self.backbone.suffix(hidden, adapter, self.scale, self.depth))
 
+    def features_now(self, adapter: Adapter | None, hidden: Any) -> mx.array:
+        """As `features`, where nobody wants a gradient: encoders use all cores then. Not in a transformation."""
+        if isinstance(self.backbone, Encoder):
+            return self.backbone.features(hidden, adapter, self.scale, self.depth)
+        return self.features(adapter, hidden)
+
     def logits(self, params: Tree, hidden: Any) -> mx.array:
         """Logits ``(n, ways)`` of a trainable tree ``{"adapter": …, "head": …}``."""
         return self.head.logits(params["head"], self.features(params["adapter"], hidden))
+
+    def logits_now(self, params: Tree, hidden: Any) -> mx.array:
+        """As `logits`, by `features_now`."""
+        return self.head.logits(params["head"], self.features_now(params["adapter"], hidden))
 
     def loss(self, params: Tree, examples: Examples) -> mx.array:
         """Mean cross-entropy."""
@@ -74,10 +85,15 @@ class Learner(NamedTuple):
         ways: int,
         meta: Meta | None = None,
         label_hidden: Any = None,
+        now: bool = False,
     ) -> Tree:
-        """The trainable tree before the first step: the adapter, and the head made from the support set with it."""
-        names = None if label_hidden is None else self.features(adapter, label_hidden)
-        head = self.head.init(self.features(adapter, support.hidden), support.labels, ways, meta, names)
+        """The trainable tree before the first step: the adapter, and the head made from the support set with it.
+
+        `now` takes the features by `features_now`.
+        """
+        features = self.features_now if now else self.features
+        names = None if label_hidden is None else features(adapter, label_hidden)
+        head = self.head.init(features(adapter, support.hidden), support.labels, ways, meta, names)
         return {"adapter": adapter, "head": head}
 
 
@@ -87,7 +103,7 @@ class Trace:
 
     Attributes:
         support_loss: before each step; with a query set, also after the last one.
-        query_loss: after 0, 1, … steps; empty without a query set.
+        query_loss: after 0, 1, … steps, or after those of `read_after` in their order; empty without a query set.
         query_accuracy: as `query_loss`.
         gradient_steps: how many were taken.
         seconds: wall-clock time, tracing included.
@@ -126,7 +142,7 @@ class Adapted:
 
     def predict(self, hidden: Any) -> mx.array:
         """Logits ``(m, ways)`` of examples that were run through `Backbone.prefix` to the learner's depth."""
-        return self.learner.logits({"adapter": self.adapter, "head": self.head}, hidden)
+        return self.learner.logits_now({"adapter": self.adapter, "head": self.head}, hidden)
 
 
 def episode_hidden(
@@ -169,6 +185,7 @@ def adapt(
     ways: int | None = None,
     scale: float = 1.0,
     query: Examples | None = None,
+    read_after: Collection[int] | None = None,
     optimizer: Optimizer | None = None,
     meta: Meta | None = None,
     label_hidden: Any = None,
@@ -188,7 +205,8 @@ def adapt(
         learning_rates: see `learner.rates_for`.
         ways: number of classes; None for the highest support label + 1.
         scale: of the adapter.
-        query: when given, its loss and accuracy are read after every step. Steps never see it.
+        query: when given, its loss and accuracy are read. Steps never see it.
+        read_after: after which of the steps 0 to `steps` the query set is read; None for all of them.
         optimizer: None for SGD.
         meta: the head's meta-learned scalars; None for their defaults.
         label_hidden: the classes' names, run as the support set was: an extra prototype each (0-shot needs them).
@@ -198,20 +216,25 @@ def adapt(
         Adapter, head and trace. The same arguments give the same numbers on one machine.
 
     Raises:
-        AdaptationError: steps below 0, wrong learning rates, or a loss or parameter that is not finite (it names the
-            episode).
-        EpisodeError: a class without an example or a name.
+        AdaptationError: steps below 0, `read_after` names a step that is not taken, wrong learning rates, or a loss or
+            parameter that is not finite (it names the episode).
+        EpisodeError: a class without an example or a name, or a query label that is none of the classes.
     """
     if steps < 0:
         raise AdaptationError(f"steps must be 0 or more, got {steps}")
+    reads = frozenset(range(steps + 1) if read_after is None else read_after)
+    if beyond := sorted(reads - set(range(steps + 1))):
+        raise AdaptationError(f"read_after: {beyond} are none of the steps 0 to {steps}")
     if ways is None:
         ways = int(np.max(np.array(support.labels))) + 1
     check_labels(support.labels, ways, named=label_hidden is not None)
+    if query is not None:
+        check_known(query.labels, ways, "query")
     learner = Learner(backbone, head, scale, first_layer(backbone, adapter))
     optimizer = optimizer or sgd()
     began = time.perf_counter()
     mx.reset_peak_memory()
-    params = learner.start(adapter, support, ways, meta, label_hidden)
+    params = learner.start(adapter, support, ways, meta, label_hidden, now=True)
     rates = rates_for(params, steps, learning_rates)
     state = optimizer.init(params)
     # A step reads the head and never makes one: heads that differ only in how they start share a compiled step.
@@ -220,8 +243,8 @@ def adapt(
     support_loss: list[mx.array] = []
     query_curve: list[tuple[mx.array, mx.array]] = []
     for taken in range(steps + 1):
-        if query is not None:
-            logits = learner.logits(params, query.hidden)
+        if query is not None and taken in reads:
+            logits = learner.logits_now(params, query.hidden)
             query_curve.append((cross_entropy(logits, query.labels), accuracy(logits, query.labels)))
             mx.eval(query_curve[-1])
         if taken == steps:

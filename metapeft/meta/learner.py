@@ -93,8 +93,17 @@ def learned_rates(params: Tree, steps: int, initial: float | Mapping[str, Any]) 
     """Logarithms of learning rates, arrays ``(steps,)`` in the form of `params`: what meta-training learns.
 
     `positive` turns them into rates. A rate that is learned as its logarithm stays positive and moves by factors.
+
+    Raises:
+        AdaptationError: no step to learn a rate for, a rate of 0 (it has no logarithm), or as `rates_for`.
     """
+    if steps < 1:
+        raise AdaptationError(f"learned rates need 1 step or more, got {steps}")
     per_step = rates_for(params, steps, initial)
+    leaves: Any = [leaf for rates in per_step for leaf in utils.tree_flatten(rates)]
+    zero = next((path for path, rate in leaves if rate.item() <= 0), None)
+    if zero is not None:
+        raise AdaptationError(f"initial rate of {zero} is not above 0: its logarithm could not be learned")
     return utils.tree_map(lambda *rates: mx.log(mx.stack(list(rates))), *per_step)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metapeft.backbones.packing import gather, mean_over_tokens, pack, places_of, real_tokens, round_up, spread
+from metapeft.backbones.packing import gather, mean_over_tokens, pack, places_of, real_tokens, round_up, shares, spread
 from metapeft.errors import BackboneError
 from metapeft.mlx import mx
 
@@ -45,6 +45,22 @@ def test_each_token_stands_in_its_row(lengths: list[int]) -> None:
     for row, length in enumerate(lengths):
         np.testing.assert_array_equal(grid[row, :length], 100 * row + np.arange(length))
     assert places.rows.shape[1] in (16, 24, 32, 48, 64, 96, 128)
+
+
+@given(lengths=LENGTHS, most=st.integers(1, 4), least=st.integers(1, 30))
+@few
+def test_shares_are_all_texts_in_order(lengths: list[int], most: int, least: int) -> None:
+    cuts = shares(lengths, most, least)
+    assert [i for cut in cuts for i in range(len(lengths))[cut]] == list(range(len(lengths)))
+    assert all(lengths[cut] for cut in cuts)
+    assert len(cuts) <= max(1, min(most, sum(lengths) // least))
+
+
+def test_shares_are_about_equal() -> None:
+    assert shares([10] * 6, 2, 1) == [slice(0, 3), slice(3, 6)]
+    assert shares([30, 10, 10, 10], 2, 1) == [slice(0, 1), slice(1, 4)]
+    assert shares([10] * 6, 2, 31) == [slice(0, 6)]
+    assert shares([], 2, 1) == [slice(0, 0)]
 
 
 @given(lengths=LENGTHS)
@@ -104,6 +120,7 @@ def test_the_mean_is_over_the_tokens_of_each_text(lengths: list[int]) -> None:
 
 
 @given(count=st.integers(1, 5000))
+@few
 def test_rows_are_filled_up_by_little_and_to_few_numbers(count: int) -> None:
     rows = round_up(count)
     assert rows >= max(count, 32)

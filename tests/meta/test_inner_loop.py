@@ -152,6 +152,32 @@ def test_the_trace(steps):
     assert full.seconds > 0
 
 
+@pytest.mark.parametrize("read_after", [[], [0], [1, 3], [3, 0]])
+def test_the_query_set_is_read_after_the_named_steps_only(read_after):
+    backbone, adapter, support, query = toy()
+    every = adapt(backbone, adapter, cosine_head(), support, 3, 0.1, query=query)
+    some = adapt(backbone, adapter, cosine_head(), support, 3, 0.1, query=query, read_after=read_after)
+    for curve in ("query_loss", "query_accuracy"):
+        assert getattr(some.trace, curve) == tuple(getattr(every.trace, curve)[i] for i in sorted(read_after))
+    assert some.trace.support_loss == every.trace.support_loss
+    assert equal(some.adapter, every.adapter) and equal(some.head, every.head)
+
+
+def test_a_step_that_is_not_taken_cannot_be_read_after():
+    backbone, adapter, support, query = toy()
+    with pytest.raises(AdaptationError, match=r"read_after: \[-1, 4\] are none of the steps 0 to 3"):
+        adapt(backbone, adapter, cosine_head(), support, 3, 0.1, query=query, read_after=[4, 0, -1])
+
+
+@pytest.mark.parametrize("stranger", [-1, 2])
+def test_query_labels_outside_the_ways_are_refused(stranger):
+    backbone, adapter, support, query = toy()
+    labels = np.array(query.labels)
+    labels[3] = stranger
+    with pytest.raises(EpisodeError, match=rf"query labels \[{stranger}\] are none of the 2 classes 0 to 1"):
+        adapt(backbone, adapter, cosine_head(), support, 1, 0.1, query=query._replace(labels=mx.array(labels)))
+
+
 def test_adaptation_speed():
     def speed(*losses):
         return Trace(losses, (), (), len(losses), 1.0, 0).adaptation_speed

@@ -124,6 +124,13 @@ def test_learned_rates_are_logarithms():
     np.testing.assert_allclose([leaves(rate)[0].item() for rate in head], [2.0, 2.0, 2.0], rtol=1e-6)
 
 
+def test_rates_that_cannot_be_learned_are_refused():
+    with pytest.raises(AdaptationError, match="learned rates need 1 step or more, got 0"):
+        learned_rates(tree(0), 0, 0.1)
+    with pytest.raises(AdaptationError, match=r"initial rate of head.weight is not above 0"):
+        learned_rates(tree(0), 2, {"adapter": 0.1, "head": {"weight": [0.1, 0.0], "bias": 0.1}})
+
+
 # --- unrolled steps: a loss whose second derivatives are easy to write down
 
 
