@@ -234,7 +234,7 @@ def run(config: Config) -> int:
 
 
 def rows_of(cell: dict[str, Any], seed: int) -> list[dict[str, Any]]:
-    """One row a method: mean, interval, and the paired test against the frozen prototype."""
+    """One row a method: mean, interval, the paired test against the frozen prototype."""
     rows = []
     frozen = np.array(cell["accuracy"]["frozen"])
     for name, values in cell["accuracy"].items():
@@ -255,7 +255,7 @@ def rows_of(cell: dict[str, Any], seed: int) -> list[dict[str, Any]]:
 
 
 def markdown(cells: list[dict[str, Any]], config: Config) -> str:
-    """The table: a line a task and number of shots, a column a method; then means and paired tests over all episodes."""
+    """The table: a line a task and number of shots, a column a method; then means and paired tests."""
     names = list(dict.fromkeys(name for cell in cells for name in cell["accuracy"]))
     lines = ["| task | ways | shots | " + " | ".join(names) + " | auto chose |", "|" + "---|" * (len(names) + 4)]
     for cell in cells:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from metapeft.mlx import mx, nn
+from metapeft.mlx import mx, nn, utils
 
 
 def group() -> tuple[int, int]:
@@ -18,7 +18,10 @@ def group() -> tuple[int, int]:
 
 def average(tree: Any) -> Any:
     """Mean of a tree over the ranks."""
-    return nn.utils.average_gradients(tree)
+    leaves: Any = utils.tree_flatten(tree)
+    # As a list: MLX takes a tree apart by names with dots between them, and paths of adapted maps have dots of their own.
+    means = iter(nn.utils.average_gradients([leaf for _, leaf in leaves]))
+    return utils.tree_map(lambda _: next(means), tree)
 
 
 def agree(value: float) -> float:
