@@ -76,9 +76,8 @@ def test_a_run_writes_what_it_did(suite: Path, in_tmp: Path, capsys: pytest.Capt
     facts = read_facts(out / "last")
     assert facts["step"] == 6
     assert not set(facts["training"]) & set(facts["validation"])
-    assert {name for name in os.listdir(out / "last")} == {
-        *("meta.safetensors", "moments.safetensors", "checkpoint.json"),
-    }
+    written = {"meta.safetensors", "moments.safetensors", "checkpoint.json"}
+    assert set(os.listdir(out / "last")) == written
 
 
 @pytest.mark.parametrize("method", ["maml", "meta_sgd", "anil", "reptile", "protonet", "multitask"])

@@ -19,7 +19,7 @@ def group() -> tuple[int, int]:
 def average(tree: Any) -> Any:
     """Mean of a tree over the ranks."""
     leaves: Any = utils.tree_flatten(tree)
-    # As a list: MLX takes a tree apart by names with dots between them, and paths of adapted maps have dots of their own.
+    # As a list: MLX takes a tree apart by names with dots between, and paths of adapted maps have dots of their own.
     means = iter(nn.utils.average_gradients([leaf for _, leaf in leaves]))
     return utils.tree_map(lambda _: next(means), tree)
 

@@ -20,7 +20,7 @@ from metapeft.errors import AdaptationError, did_you_mean
 from metapeft.heads.head import accuracy, cross_entropy, unit
 from metapeft.meta.inner_loop import Examples, Learner
 from metapeft.meta.learner import Tree, learned_rates, positive, rates_for, unroll
-from metapeft.meta.states import Beside
+from metapeft.meta.states import Beside, WithFrozen
 from metapeft.mlx import mx, utils
 
 
@@ -263,7 +263,7 @@ def _outer(setup: Setup) -> Callable[..., Any]:
             if setup.every_step or gradient is gradients[-1]:
                 logits = learner.logits(params, item.query.hidden)
                 losses.append(cross_entropy(logits, item.query.labels, setup.label_smoothing))
-        query_loss = sum(losses) / len(losses) if setup.every_step else losses[-1]
+        query_loss = mx.mean(mx.stack(losses)) if setup.every_step else losses[-1]
         total = query_loss + _penalty(setup, adapter, item)
         return total, (support_loss, losses[-1], accuracy(logits, item.query.labels))
 
@@ -285,7 +285,7 @@ def _second_order(setup: Setup, meta: Tree, item: Item, steps: int) -> tuple[Rea
             losses += before
         read.append(learner.logits(params, item.query.hidden))
         queries = [cross_entropy(logits, item.query.labels, setup.label_smoothing) for logits in read]
-        total = sum(queries) / len(queries) + _penalty(setup, adapter, item)
+        total = mx.mean(mx.stack(queries)) + _penalty(setup, adapter, item)
         return total, (losses[0], queries[-1], accuracy(read[-1], item.query.labels), losses[-1])
 
     (total, (first, query, right, last)), grads = mx.value_and_grad(loss)(meta)
@@ -337,11 +337,13 @@ def at_steps(rates: Tree, steps: int) -> Tree:
     return utils.tree_map(fit, rates)
 
 
-def _penalty(setup: Setup, adapter: Adapter, item: Item) -> mx.array | float:
+def _penalty(setup: Setup, adapter: Adapter, item: Item) -> mx.array:
     """Mean squared difference of adapted and frozen cosines between texts of another task."""
     if not setup.keep or item.unrelated is None:
-        return 0.0
-    learner, backbone = setup.learner, setup.learner.backbone.backbone  # type: ignore[attr-defined]
+        return mx.array(0.0)
+    learner, network = setup.learner, setup.learner.backbone
+    assert isinstance(network, WithFrozen)
+    backbone = network.backbone
     hidden, frozen = item.unrelated
     adapted = unit(backbone.pool(backbone.suffix(hidden, adapter, learner.scale, learner.depth)))
     return setup.keep * mx.mean(mx.square(adapted @ adapted.T - frozen @ frozen.T))

@@ -17,7 +17,6 @@ from metapeft.embeddings.embedder import Embedder
 from metapeft.embeddings.support import SupportSet
 from metapeft.episodes.episode import Episode
 from metapeft.errors import AdaptationError
-from metapeft.meta.inner_loop import Examples
 from metapeft.meta.learner import Tree, adam
 from metapeft.meta.methods import Item, Method, Reading, Setup
 from metapeft.meta.states import PoolStates
@@ -26,6 +25,7 @@ from metapeft.mlx import mx, optim, utils
 from metapeft.tasks import sampling
 from metapeft.tasks.task import Task
 
+QUICK = ("log_rates", "head", "gain")
 _STEPS = 64  # which random word says how many inner steps an episode takes; the sampler's own words are below 9
 
 
@@ -37,7 +37,7 @@ class Outer:
         steps: outer steps of the whole run; schedules end there.
         batch: episodes an outer step, over all ranks.
         learning_rate: of Adam, at its highest.
-        quick: how many times that the learning rates and the head's scalars move: they are logarithms, of few numbers.
+        quick: how many times as fast the branches of `QUICK` move: scales and logarithms, few numbers that must go far.
         warmup: share of the steps over which the rate rises.
         clip: largest norm of the averaged gradient.
         inner_steps: most inner steps of an episode; their number is uniform from 0 to this.
@@ -223,17 +223,16 @@ def outer_step(
     mean = {name: mean[name] if name in method.learns else utils.tree_map(mx.zeros_like, mean[name]) for name in mean}
     clipped, norm = optim.clip_grad_norm(mean, outer.clip)
     rate = rate_at(outer, state.step)
-    rates = {
-        name: utils.tree_map(
-            lambda _, r=rate * (outer.quick if name in ("log_rates", "head") else 1.0): mx.array(r), branch
-        )
-        for name, branch in state.meta.items()
-    }
+    rates = {name: _rates(branch, rate, outer.quick, name in QUICK) for name, branch in state.meta.items()}
     meta, moments = adam().update(state.meta, clipped, rates, state.moments)
     mx.eval(meta, moments, norm)
     falls = [(float(r.support_loss) - float(r.last_support_loss)) / (steps - 1) for r, steps in readings if steps > 1]
+    means = np.mean([[float(r.loss), *map(float, r[1:4])] for r, _ in readings], axis=0)
     report = Report(
-        *(float(np.mean([float(getattr(r, name)) for r, _ in readings])) for name in ("loss", *_READ)),
+        float(means[0]),
+        float(means[1]),
+        float(means[2]),
+        float(means[3]),
         float(np.mean(falls)) if falls else 0.0,
         float(norm),
         len({item.task_id for _, item, _ in items}),
@@ -242,11 +241,15 @@ def outer_step(
     return State(state.step + 1, meta, moments), report
 
 
+def _rates(branch: Any, rate: float, quick: float, is_quick: bool) -> Any:
+    """A learning rate for each array of a branch of the meta-parameters."""
+    if isinstance(branch, dict):
+        return {key: _rates(node, rate, quick, is_quick or key in QUICK) for key, node in branch.items()}
+    return mx.array(rate * quick if is_quick else rate)
+
+
 def _sorted(tree: Any) -> Any:
     return {key: _sorted(tree[key]) for key in sorted(tree)} if isinstance(tree, dict) else tree
-
-
-_READ = ("support_loss", "query_loss", "query_accuracy")
 
 
 def with_classes(meta: Tree, method: Method, tasks: Sequence[Task], width: int, key: mx.array) -> Tree:
@@ -259,6 +262,3 @@ def with_classes(meta: Tree, method: Method, tasks: Sequence[Task], width: int, 
         for task, k in zip(tasks, keys, strict=True)
     }
     return {**meta, "classes": heads}
-
-
-__all__ = ["Examples", "Outer", "Report", "State", "begin", "items_at", "outer_step", "rate_at"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import Counter
@@ -211,12 +212,9 @@ class Run:
         if not self.config.resume or not folder.exists():
             return None
         loaded = checkpoints.load(folder, self.backbone)
-        if loaded.facts["settings"] != atomic_round_trip(self.settings):
-            differing = sorted(
-                name
-                for name, value in atomic_round_trip(self.settings).items()
-                if loaded.facts["settings"].get(name) != value
-            )
+        before, now = loaded.facts["settings"], _as_json(self.settings)
+        differing = sorted(name for name, value in now.items() if before.get(name) != value)
+        if differing:
             raise CheckpointError(
                 f"{self.out}: holds a run with other settings ({', '.join(differing)})\n"
                 "  give another out=, the same settings, or resume=false to start anew"
@@ -430,11 +428,6 @@ def _library(checkpoint: Checkpoint) -> dict[str, Any]:
     return {"library": checkpoint.facts["library"]}
 
 
-def atomic_round_trip(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     """A value as JSON gives it back."""
-    import json
-
     return json.loads(json.dumps(value))
-
-
-__all__ = ["Run", "accuracies", "tasks_and_backbone"]

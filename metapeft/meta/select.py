@@ -227,6 +227,3 @@ def _as(setup: Setup, method: Method, meta: Tree, candidate: Candidate) -> tuple
     if candidate.start != "hypernetwork":
         meta = {name: branch for name, branch in meta.items() if name != "generator"}
     return setup._replace(learner=learner), method, meta
-
-
-__all__ = ["FROZEN", "Candidate", "Choice", "Labelled", "Prior", "candidates_of", "choose", "fit_prior"]

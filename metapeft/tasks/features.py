@@ -139,7 +139,9 @@ def _moments(matrix: np.ndarray) -> dict[str, float]:
         scale = np.sqrt(np.diag(covariance))
         correlations = np.abs(covariance / np.outer(scale, scale))
         correlation = float((correlations.sum() - np.trace(correlations)) / (columns * (columns - 1)))
-        top = float(np.linalg.eigvalsh(covariance)[-1] / np.trace(covariance))
+        # The larger eigenvalues of X'X and XX' are the same: a support set has fewer rows than columns.
+        smaller = covariance if len(moving) >= columns else centred @ centred.T / len(moving)
+        top = float(np.linalg.eigvalsh(smaller)[-1] / np.trace(smaller))
     return {
         "feature_mean": float(matrix.mean()),
         "feature_spread": float(spread.mean()),

@@ -86,6 +86,18 @@ def test_a_step_is_adam_on_the_clipped_mean() -> None:
     assert abs(scalars) == pytest.approx(0.1, rel=0.05)  # quick
 
 
+def test_scales_that_start_at_zero_move_quickly() -> None:
+    method, setup, meta, stream, states = problem("hypernetwork")
+    outer = Outer(steps=20, batch=4, learning_rate=0.01, inner_steps=0, warmup=0.0)
+    items = [
+        (i, item._replace(embedding=mx.ones(6)), family) for i, item, family in items_at(stream, states, None, outer, 0)
+    ]
+    after = outer_step(begin(meta), method, setup, outer, items)[0].meta["generator"]
+    moved = utils.tree_map(lambda a, b: float(mx.max(mx.abs(a - b))), after, begin(meta).meta["generator"])
+    assert moved["gain"]["layers.2.linear"]["b"] == pytest.approx(0.1, rel=0.05)
+    assert moved["task"]["weight"] == pytest.approx(0.01, rel=0.05)
+
+
 def test_two_halves_averaged_are_the_whole() -> None:
     method, setup, meta, stream, states = problem("hypernetwork")
     setup = setup._replace(hypernetwork=setup.hypernetwork)
