@@ -46,7 +46,7 @@ class HypernetworkOptions(BaseModel):
         description="what the task embedding is made of",
     )
     dims: int = Field(default=128, ge=8, le=256, description="of the task embedding")
-    episodes: int = Field(default=400, ge=8, description="episodes that the embedding is fitted on")
+    episodes: int = Field(default=200, ge=8, description="episodes that the embedding is fitted on")
 
 
 class TrainConfig(BaseModel):
@@ -66,10 +66,10 @@ class TrainConfig(BaseModel):
     validation: list[str] = Field(
         default=[], description="tasks or families to validate on; default: about a fifth of the tasks, by name"
     )
-    steps: int = Field(default=300, ge=1, description="outer steps")
+    steps: int = Field(default=100, ge=1, description="outer steps")
     batch: int = Field(default=4, ge=1, description="episodes an outer step, over all ranks")
     ways: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=2, max_length=2)] = Field(
-        default=[2, 8], description="[least, most] classes of an episode"
+        default=[2, 5], description="[least, most] classes of an episode"
     )
     shots: Annotated[list[AtLeast1], Field(min_length=1)] = Field(
         default=[1, 2, 5, 10], description="support examples a class, one of these"
@@ -84,7 +84,7 @@ class TrainConfig(BaseModel):
     )
     inner_rate: Rate = Field(default=0.1, description="initial learning rate of adapter and head in inner steps")
     order: Literal[1, 2] = Field(default=1, description="1 or 2: whether gradients go through inner gradients")
-    learning_rate: Rate = Field(default=1e-3, description="of the outer loop, at its highest")
+    learning_rate: Rate = Field(default=2e-3, description="of the outer loop, at its highest")
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps over which it rises")
     clip: Rate = Field(default=1.0, description="largest norm of a meta-gradient")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="of the query loss")

@@ -36,12 +36,12 @@ from metapeft.meta import checkpoint as checkpoints
 from metapeft.meta.inner_loop import Learner
 from metapeft.meta.methods import Item, Setup, method_named
 from metapeft.meta.outer_loop import item_of, support_set
-from metapeft.meta.run import HEADS, random_start, tasks_and_backbone
+from metapeft.meta.readings import random_curve
+from metapeft.meta.run import HEADS, tasks_and_backbone
 from metapeft.meta.select import Labelled, Prior, candidates_of, choose, fit_prior, read
 from metapeft.meta.states import PoolStates, WithFrozen
 from metapeft.meta.stream import limited, sampler_of, split_tasks
 from metapeft.mlx import mx
-from metapeft.tasks.sampling import key_of
 from metapeft.tasks.suite import Suite
 from metapeft.tasks.task import Task
 
@@ -142,11 +142,6 @@ class Bench:
         logits = read(self.setup, self.method, self.meta, item, self.candidates)
         return {name: float(accuracy(each, item.query.labels)) for name, each in logits.items()}
 
-    def random(self, item: Item, number: int) -> float:
-        """Accuracy of a random adapter and head after the steps (Adam 0.01, as in scripts/baseline.py)."""
-        key = mx.random.key(int(key_of("random start", number)[0] >> np.uint64(1)))
-        return random_start(self.setup.learner, self.lora, item, self.config.steps, key)
-
     def cell(self, task: Task, others: list[Task], shots: int, prior: Prior) -> dict[str, Any]:
         """All methods on the episodes of one task: an accuracy an episode each."""
         config = self.config
@@ -167,7 +162,9 @@ class Bench:
                 swapped = read(self.setup, self.method, self.meta, item._replace(embedding=embedding), mine)
                 for name, logits in swapped.items():
                     right[name.replace("hypernetwork", "shuffled")] = float(accuracy(logits, item.query.labels))
-            right[f"random {config.steps} steps"] = self.random(item, episode.index)
+            right[f"random {config.steps} steps"] = random_curve(
+                self.setup.learner, self.lora, item, config.steps, episode.index
+            )[-1]
             choice = choose(
                 self.setup,
                 self.method,

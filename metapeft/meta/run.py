@@ -20,15 +20,15 @@ from metapeft.backbones.mlp import make_mlp
 from metapeft.backbones.tokens import check_tokenizer
 from metapeft.embeddings.embedder import Embedder, fit
 from metapeft.episodes.curriculum import Curriculum, read_curriculum
+from metapeft.episodes.sampler import EpisodeSampler
 from metapeft.errors import EpisodeError, MetapeftError, SuiteError
 from metapeft.evaluation.intervals import bootstrap_interval
-from metapeft.heads import accuracy, cosine_head, euclidean_head, linear_head, ridge_head
+from metapeft.heads import cosine_head, euclidean_head, ridge_head
 from metapeft.meta import checkpoint as checkpoints
 from metapeft.meta import distributed
 from metapeft.meta.checkpoint import Checkpoint, CheckpointError
 from metapeft.meta.inner_loop import Learner
-from metapeft.meta.learner import adam, rates_for
-from metapeft.meta.methods import Item, Method, Setup, curve, init_meta, method_named
+from metapeft.meta.methods import Setup, init_meta, method_named
 from metapeft.meta.outer_loop import (
     Outer,
     State,
@@ -39,6 +39,7 @@ from metapeft.meta.outer_loop import (
     support_set,
     with_classes,
 )
+from metapeft.meta.readings import FROZEN, RANDOM, accuracies, random_curve
 from metapeft.meta.states import PoolStates, WithFrozen
 from metapeft.meta.stream import EpisodeStream, Sizes, limited, sampler_of, split_tasks
 from metapeft.meta.tracking import Metrics, tracker
@@ -180,7 +181,7 @@ class Run:
                 self._save("best", checkpoint)
             if state.step % self.config.save_every == 0 or last or self._given_up(history):
                 self._save("last", checkpoint)
-        self._finish(state, history)
+        self._finish(checkpoint, history)
         return 0
 
     def _first(self) -> Checkpoint:
@@ -231,9 +232,7 @@ class Run:
         """Accuracy on fixed episodes of the validation tasks, without a step and after the most inner steps."""
         before, after = [], []
         for task in self.validation:
-            sampler = sampler_of(
-                task, self.stream.sizes.ways[1], 5, 10, self.config.max_tokens, 10_000 + self.config.seed
-            )
+            sampler = self._validation_sampler(task, 10_000)
             own_before, own_after = [], []
             for episode in sampler.episodes(0, self.config.validation_episodes):
                 item = item_of(episode, task, self.states, embedder)
@@ -289,95 +288,68 @@ class Run:
             f"norm {report.gradient_norm:.2f}  {self.outer.batch / rate:.1f} tasks/s  {left:.0f} s left"
         )
 
-    def _finish(self, state: State, history: list[dict[str, Any]]) -> None:
+    def _finish(self, checkpoint: Checkpoint, history: list[dict[str, Any]]) -> None:
         best = max(history, key=lambda entry: entry["score"])
-        rows = self._against_random(state) if self.rank == 0 else []
+        if self.rank:
+            return
+        where = self.out / ("best" if best["step"] else "last")
+        if best["step"]:
+            checkpoint = checkpoints.load(where, self.backbone)
+        curves = self._curves(checkpoint)
         result = {
             "verb": "train",
             "method": self.config.method,
             "suite": self.suite.manifest["name"],
             "origin": self.suite.manifest["origin"],
             "backbone": self.config.backbone,
-            "steps": state.step,
+            "steps": history[-1]["step"],
             "history": history,
             "best": best,
-            "against_random": rows,
-            "checkpoint": str(self.out / "best"),
+            "curves": curves,
+            "checkpoint": str(where),
         }
-        if self.rank:
-            return
         atomic.write_text(self.out / "result.json", atomic.canonical_json(result))
         self._say(
-            f"validation  {100 * history[0]['start']:.1f} % before training; best {100 * best['start']:.1f} % without "
-            f"a step, {100 * best['end']:.1f} % after {self.config.inner_steps}, at step {best['step']}"
+            f"\nvalidation tasks, 5 shots, accuracy after each gradient step (checkpoint of step {best['step']}):"
         )
-        for row in rows:
-            self._say(f"            {row['method']:<24} {row['text']}")
-        if best["step"] == 0:
-            self._say("            nothing learned was better than the frozen network; best/ was not written")
-        self._say(f"checkpoint  {self.out / 'best'}")
+        for curve_ in curves:
+            figures = "  ".join(f"{step}: {100 * mean:.1f}" for step, mean in enumerate(curve_["mean"]))
+            low, high = (100 * end for end in curve_["ci95"][-1])
+            self._say(f"  {curve_['method']:<24} {figures}   (last: 95 % interval {low:.1f} to {high:.1f})")
+        if not best["step"]:
+            self._say("no validation was better than the one before training: best/ was not written")
+        self._say(f"checkpoint  {where}")
 
-    def _against_random(self, state: State) -> list[dict[str, Any]]:
-        """The last state beside a random adapter and head, on the validation episodes, after the same steps."""
-        steps = max(self.config.inner_steps, 1)
-        embedder = None
-        if self.hypernetwork is not None:
-            embedder = checkpoints.load(self.out / "last", self.backbone).embedder
-        curves: dict[str, list[float]] = {"learned": [], "random": [], "frozen": []}
-        frozen_setup = self.setup._replace(learner=self.setup.learner._replace(backbone=WithFrozen(self.backbone, 0.0)))
+    def _curves(self, checkpoint: Checkpoint) -> list[dict[str, Any]]:
+        """Accuracy on the validation tasks by step: what was learned, the frozen prototype, a random start.
+
+        The episodes are none of those that chose the checkpoint; the tasks are the same.
+        """
+        steps = self.config.inner_steps if self.method.steps else 0
+        frozen = self.setup._replace(
+            learner=self.setup.learner._replace(backbone=WithFrozen(self.backbone, 0.0)), hypernetwork=None
+        )
+        curves: dict[str, list[list[float]]] = {f"learned ({self.config.method})": [], FROZEN: [], RANDOM: []}
+        learned, prototype, random = curves.values()
+        meta = checkpoint.state.meta
+        still = {name: branch for name, branch in meta.items() if name != "generator"}
         for task in self.validation:
-            sampler = sampler_of(
-                task, self.stream.sizes.ways[1], 5, 10, self.config.max_tokens, 20_000 + self.config.seed
-            )
-            for episode in sampler.episodes(0, self.config.validation_episodes):
-                item = item_of(episode, task, self.states, embedder)
-                curves["learned"].append(
-                    accuracies(self.setup, self.method, state.meta, item, self.config.inner_steps)[-1]
-                )
-                plain = frozen_setup._replace(hypernetwork=None)
-                still = {name: branch for name, branch in state.meta.items() if name != "generator"}
-                curves["frozen"].append(accuracies(plain, self.method, still, item, 0)[0])
-                key = mx.random.key(int(key_of("random start", episode.index)[0] >> np.uint64(1)))
-                random = random_start(self.setup.learner, self.lora, item, steps, key)
-                curves["random"].append(random)
-        names = {
-            "learned": f"learned, {self.config.inner_steps} steps",
-            "random": f"random, {steps} Adam steps",
-            "frozen": "frozen prototype",
-        }
+            for episode in self._validation_sampler(task, 20_000).episodes(0, self.config.validation_episodes):
+                item = item_of(episode, task, self.states, checkpoint.embedder)
+                learned.append(accuracies(self.setup, self.method, meta, item, steps))
+                prototype.append(accuracies(frozen, self.method, still, item, 0))
+                random.append(random_curve(self.setup.learner, self.lora, item, max(steps, 5), episode.index))
         rows = []
-        for name, label in names.items():
-            low, high = bootstrap_interval(np.array(curves[name]), np.random.default_rng(0))
-            mean = float(np.mean(curves[name]))
-            text = f"{100 * mean:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})"
-            rows.append({"method": label, "mean": mean, "ci95": [float(low), float(high)], "text": text})
+        for name, values in curves.items():
+            ends = bootstrap_interval(np.array(values), np.random.default_rng(0))
+            rows.append({"method": name, "mean": np.mean(values, axis=0).tolist(), "ci95": ends.T.tolist()})
         return rows
+
+    def _validation_sampler(self, task: Task, seed: int) -> EpisodeSampler:
+        return sampler_of(task, self.stream.sizes.ways[1], 5, 10, self.config.max_tokens, seed + self.config.seed)
 
 
 # --- parts
-
-
-def accuracies(setup: Setup, method: Method, meta: Any, item: Item, steps: int) -> list[float]:
-    """Query accuracy of an episode after 0, 1, … `steps` inner steps from where the meta-parameters say."""
-    logits, _ = curve(setup, method, meta, item, steps)
-    return [float(accuracy(each, item.query.labels)) for each in logits]
-
-
-def random_start(learner: Learner, lora: LoraConfig, item: Item, steps: int, key: mx.array) -> float:
-    """Query accuracy of a random adapter and a random linear head after so many steps of Adam at 0.01.
-
-    What one does without meta-learning; the rate is that of `scripts/baseline.py`.
-    """
-    network = learner.backbone
-    assert isinstance(network, WithFrozen)
-    plain = learner._replace(backbone=network.backbone, head=linear_head(key))
-    support = item.support._replace(hidden=item.support.hidden.hidden)
-    params = plain.start(random_adapter(network.backbone, lora, key), support, item.ways)
-    state = adam().init(params)
-    for rate in rates_for(params, steps, 0.01):
-        params, state = adam().update(params, mx.grad(plain.loss)(params, support), rate, state)
-        mx.eval(params, state)
-    return float(accuracy(plain.logits(params, item.query.hidden.hidden), item.query.labels))
 
 
 def tasks_and_backbone(suite: Suite, name: str, seed: int) -> tuple[list[Task], Backbone]:
