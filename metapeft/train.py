@@ -66,7 +66,7 @@ class TrainConfig(BaseModel):
     validation: list[str] = Field(
         default=[], description="tasks or families to validate on; default: about a fifth of the tasks, by name"
     )
-    steps: int = Field(default=100, ge=1, description="outer steps")
+    steps: int = Field(default=60, ge=1, description="outer steps")
     batch: int = Field(default=4, ge=1, description="episodes an outer step, over all ranks")
     ways: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=2, max_length=2)] = Field(
         default=[2, 5], description="[least, most] classes of an episode"
@@ -80,7 +80,7 @@ class TrainConfig(BaseModel):
     mix: float = Field(default=0.5, ge=0, le=1, description="weight of adapted beside frozen features")
     head: Literal["cosine", "euclidean", "ridge"] = Field(default="cosine", description="classifier on the features")
     inner_steps: int = Field(
-        default=5, ge=0, le=50, description="most inner steps; their number is 0 to this by chance"
+        default=3, ge=0, le=50, description="most inner steps; their number is 0 to this by chance"
     )
     inner_rate: Rate = Field(default=0.1, description="initial learning rate of adapter and head in inner steps")
     order: Literal[1, 2] = Field(default=1, description="1 or 2: whether gradients go through inner gradients")
