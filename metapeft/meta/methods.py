@@ -252,8 +252,12 @@ def _outer(setup: Setup) -> Callable[..., Any]:
 
     def loss(meta: Tree, item: Item, gradients: list[Tree]) -> tuple[mx.array, tuple[mx.array, mx.array, mx.array]]:
         adapter, log_rates = start(setup, meta, item.embedding)
-        params = learner.start(adapter, item.support, item.ways, meta.get("head"))
-        support_loss = mx.stop_gradient(learner.loss(params, item.support)) if not gradients else mx.array(0.0)
+        features = learner.features(adapter, item.support.hidden)  # as `Learner.start`; the support loss reads them too
+        head = learner.head.init(features, item.support.labels, item.ways, meta.get("head"))
+        params = {"adapter": adapter, "head": head}
+        support_loss = mx.array(0.0)
+        if not gradients:
+            support_loss = mx.stop_gradient(cross_entropy(learner.head.logits(head, features), item.support.labels))
         rates = rates_for(params, len(gradients), at_steps(positive(log_rates), len(gradients)))
         losses = []
         logits = learner.logits(params, item.query.hidden)
