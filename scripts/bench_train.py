@@ -12,7 +12,7 @@ whole network, gradients are `nn.value_and_grad`'s. It runs in the same process,
 frozen features, which do not change within an episode, it too computes once an episode, not once a step.
 
 Both are first shown to say the same. Then they take turns in every round, and ratios are taken within a round. Our
-side has met the texts before (meta-training draws each some hundred times); what meeting them first costs is printed
+side has met the texts before (meta-training draws them again and again); what meeting them first costs is printed
 too. Nothing is asserted but that both say the same. Leave the machine alone meanwhile.
 """
 
@@ -67,7 +67,7 @@ MAX_TOKENS, BATCH, TARGET = 64, 4, 3.0
 MEMORY_STEPS, MEMORY_TASKS = (1, 3, 5, 10), (1, 2, 4, 8)
 TASK = "quick_intent_banking"
 AS_TRAINED = "0 to 5 steps"  # by chance, as `metapeft train` has them
-MEETINGS = 400  # episodes that a task's texts serve in a run of usual length, over which meeting them is spread
+MEETINGS = 100  # episodes of a task in a run: what meeting its texts costs is also shown spread over so many
 DESCRIPTION = "Meta-training's tasks/s, beside the same algorithm written plainly over mlx-lm's modules."
 EXAMPLES = [
     "python scripts/bench_train.py",
