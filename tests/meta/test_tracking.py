@@ -1,0 +1,38 @@
+"""metrics.jsonl: whole lines, and none of steps that are taken again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from metapeft.errors import MetapeftError
+from metapeft.meta.tracking import Metrics, read_metrics, tracker
+
+
+def test_lines_are_written_and_sent(tmp_path: Path) -> None:
+    sent = []
+    metrics = Metrics(tmp_path / "metrics.jsonl", 0, lambda step, numbers: sent.append((step, numbers)))
+    metrics.write(1, {"loss": 0.5})
+    metrics.write(2, {"loss": 0.25})
+    assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
+    assert sent == [(1, {"loss": 0.5}), (2, {"loss": 0.25})]
+
+
+def test_a_run_that_goes_on_forgets_what_it_takes_again(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+    assert [line["step"] for line in read_metrics(path)] == [1, 2, 3]
+    Metrics(path, 2, lambda *_: None).write(3, {"loss": 1.0})
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n{"step": 3, "loss": 1.0}\n'
+
+
+def test_no_file_no_lines(tmp_path: Path) -> None:
+    assert read_metrics(tmp_path / "none") == []
+
+
+def test_a_tracker_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MetapeftError, match="report_to=tensorboard: .*\n  pip install tensorboardX"):
+        tracker("tensorboard", "p", {}, tmp_path)
+    tracker("none", "p", {}, tmp_path)(1, {})
