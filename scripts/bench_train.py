@@ -162,8 +162,8 @@ class PlainClassifier(nn.Module):
         self.encoder = PlainEncoder(backbone)
         self.freeze()
         for layer in self.encoder.layers[-BLOCKS:]:
-            layer.query = LoRALinear.from_base(layer.query, r=RANK, scale=SCALE)
-            layer.value = LoRALinear.from_base(layer.value, r=RANK, scale=SCALE)
+            for name in ("query", "value"):
+                setattr(layer, name, LoRALinear.from_base(getattr(layer, name), r=RANK, scale=SCALE))
             for adapted in (layer.query, layer.value):
                 adapted.unfreeze(keys=["lora_a", "lora_b"], recurse=False)
         self.weight = mx.zeros((WAYS, 2 * backbone.hidden_size))

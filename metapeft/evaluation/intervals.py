@@ -59,15 +59,18 @@ def paired_p_value(first: np.ndarray, second: np.ndarray, rng: np.random.Generat
         At least ``1 / (flips + 1)``, at most 1.
 
     Raises:
-        ValueError: the shapes differ, or there are no values.
+        ValueError: the shapes differ, there are no values, or one is not finite.
 
     References:
         Fisher, "The design of experiments" (1935); the observed value counts: Phipson & Smyth (2010).
     """
-    difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
-    if np.shape(first) != np.shape(second) or difference.ndim != 1 or not len(difference):
+    if np.shape(first) != np.shape(second) or np.ndim(first) != 1 or not len(first):
         raise ValueError(f"paired values must have one shape (n,), got {np.shape(first)} and {np.shape(second)}")
+    difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    if not np.isfinite(difference).all():
+        raise ValueError("paired values must be finite")
     signs = rng.integers(0, 2, size=(flips, len(difference)), dtype=np.int8) * 2 - 1
     means = np.abs(signs @ difference)
-    as_far = np.count_nonzero(means >= abs(difference.sum()) * (1 - 1e-12))
+    rounding = 1e-12 * np.abs(difference).sum()
+    as_far = np.count_nonzero(means >= abs(difference.sum()) - rounding)
     return (as_far + 1) / (flips + 1)

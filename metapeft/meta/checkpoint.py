@@ -110,8 +110,9 @@ def read_facts(folder: str | Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error})") from None
-    if facts.get("format") != FORMAT:
-        raise CheckpointError(f"{folder}: format {facts.get('format')!r}, this version reads {FORMAT}")
+    written = facts.get("format") if isinstance(facts, dict) else None
+    if written != FORMAT:
+        raise CheckpointError(f"{folder}: format {written!r}, this version reads {FORMAT}")
     return facts
 
 

@@ -96,7 +96,7 @@ class PoolStates:
     def __init__(self, backbone: Backbone, depth: int, max_tokens: int | None = None, max_bytes: int = 4 * 2**30):
         self.backbone, self.depth, self.max_tokens = backbone, depth, max_tokens
         self._max_bytes, self._bytes = max_bytes, 0
-        self._blocks: OrderedDict[tuple[str, str, int], _Block] = OrderedDict()
+        self._blocks: OrderedDict[tuple[str, str, int, int], _Block] = OrderedDict()
 
     def episode(
         self, episode: Episode, support_task: Task, query_task: Task | None = None
@@ -150,7 +150,8 @@ class PoolStates:
         return task.support if side == "support" else task.query
 
     def _block(self, task: Task, side: str, index: int) -> _Block:
-        key = (task.config.task_id, side, index)
+        # the size of the pool too: a task that was cut down has the same id and other rows
+        key = (task.config.task_id, side, len(self._pool(task, side)), index)
         if key in self._blocks:
             self._blocks.move_to_end(key)
             return self._blocks[key]

@@ -66,7 +66,7 @@ class EpisodeStream:
                     f"task '{task.config.task_id}' is of kind {task.kind}: it has no classes to tell apart"
                 )
             sampler_of(task, 2, min(sizes.shots), sizes.query, max_tokens)
-        self._key = sampling.key_of("stream", seed)
+        self._seed, self._key = seed, sampling.key_of("stream", seed)
 
     def episode(self, index: int, step: int | None = None) -> tuple[Episode, Task]:
         """The episode with this number, and its task.
@@ -94,7 +94,7 @@ class EpisodeStream:
         k = shots[pick(sampling.SHOTS, len(shots))]
         low, high = self.sizes.ways
         ways = low + pick(sampling.WAYS, high - low + 1)
-        return sampler_of(task, ways, k, self.sizes.query, self.max_tokens).episode(index), task
+        return sampler_of(task, ways, k, self.sizes.query, self.max_tokens, self._seed).episode(index), task
 
 
 @lru_cache(maxsize=4096)
@@ -129,7 +129,7 @@ def sampler_of(
 
 
 def _stable_hash(task: Task) -> str:
-    """Stands for a task's data in its sampler's key: the id and the labels of its rows, cheap whatever the texts."""
+    """Stands for a task's data in its sampler's key: its description and the sizes of its pools, cheap to have."""
     config = task.config
     return f"{config.task_id} {config.task_family} {config.num_classes} {len(task.support)} {len(task.query)}"
 
@@ -138,7 +138,7 @@ def split_tasks(tasks: Sequence[Task], names: Iterable[str]) -> tuple[list[Task]
     """Tasks whose id or family is named, and the rest.
 
     Raises:
-        EpisodeError: a name is neither a task nor a family; it lists both.
+        EpisodeError: a name is neither a task nor a family; it lists the families.
     """
     names = list(names)
     ids = {task.config.task_id for task in tasks}
