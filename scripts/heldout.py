@@ -28,18 +28,17 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from metapeft import atomic, cli
-from metapeft.adapters.lora import LoraConfig, first_layer, random_adapter
+from metapeft.adapters.lora import LoraConfig
 from metapeft.errors import SuiteError
 from metapeft.evaluation.intervals import bootstrap_interval, paired_p_value
 from metapeft.heads import accuracy
 from metapeft.meta import checkpoint as checkpoints
-from metapeft.meta.inner_loop import Learner
 from metapeft.meta.methods import Item, Setup, method_named
 from metapeft.meta.outer_loop import item_of, support_set
 from metapeft.meta.readings import random_curve
-from metapeft.meta.run import HEADS, tasks_and_backbone
-from metapeft.meta.select import Labelled, Prior, candidates_of, choose, fit_prior, read
-from metapeft.meta.states import PoolStates, WithFrozen
+from metapeft.meta.run import learner_of, tasks_and_backbone
+from metapeft.meta.select import Labelled, Prior, candidates_of, choose, fit_prior, nearness, read
+from metapeft.meta.states import PoolStates
 from metapeft.meta.stream import limited, sampler_of, split_tasks
 from metapeft.mlx import mx
 from metapeft.tasks.suite import Suite
@@ -86,11 +85,10 @@ class Bench:
         self.facts = facts
         self.method = method_named(facts["method"])
         lora = LoraConfig(**facts["lora"])
-        depth = first_layer(self.backbone, random_adapter(self.backbone, lora, mx.random.key(0)))
-        learner = Learner(WithFrozen(self.backbone, facts["mix"]), HEADS[facts["head"]](), lora.scale, depth)
+        learner = learner_of(self.backbone, lora, facts["head"], facts["mix"])
         self.setup = Setup(learner, checkpoints.hypernetwork_of(facts, self.backbone))
         self.lora = lora
-        self.states = PoolStates(self.backbone, depth, facts["max_tokens"])
+        self.states = PoolStates(self.backbone, learner.depth, facts["max_tokens"])
         self.test, _ = split_tasks(tasks, config.test)
         self.validation = [task for task in tasks if task.config.task_id in facts["validation"]]
         seen = set(facts["training"]) | set(facts["validation"])
@@ -132,7 +130,7 @@ class Bench:
                     right = self._right(item)
                     near = 0.0
                     if self.checkpoint.embedder is not None:
-                        near = float(np.max(self.checkpoint.library @ np.array(item.embedding)))
+                        near = nearness(self.checkpoint.library, np.array(item.embedding))
                     similarity.append(near)
                     for name in gains:
                         gains[name].append(right[name] - right["frozen"])
@@ -157,7 +155,8 @@ class Bench:
                 stranger = sampler_of(
                     other, config.ways, shots, config.query, self.facts["max_tokens"], TEST_SEED + config.seed
                 ).episode(episode.index)
-                embedding = item_of(stranger, other, self.states, self.checkpoint.embedder).embedding
+                frozen = self.states.frozen(other, "support", stranger.support_rows)
+                embedding = mx.array(self.checkpoint.embedder.embed(support_set(other, stranger, frozen)))
                 mine = tuple(c for c in self.candidates if c.start == "hypernetwork")
                 swapped = read(self.setup, self.method, self.meta, item._replace(embedding=embedding), mine)
                 for name, logits in swapped.items():

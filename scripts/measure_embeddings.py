@@ -35,9 +35,9 @@ from metapeft.embeddings.embedder import DEFAULT_BLOCKS, fit
 from metapeft.embeddings.similarity import cluster_quality
 from metapeft.embeddings.support import SupportSet
 from metapeft.episodes import EpisodeSampler
-from metapeft.episodes.episode import Episode
 from metapeft.errors import EpisodeError, SuiteError
 from metapeft.heads.head import unit
+from metapeft.meta.outer_loop import support_set
 from metapeft.mlx import mx
 from metapeft.tasks.padding import gather_x
 from metapeft.tasks.suite import Suite, SuiteTask
@@ -138,7 +138,7 @@ def see(suite: Suite, task: SuiteTask, backbone: Backbone, config: Config) -> li
     features = frozen_features(backbone, loaded, rows, config.max_tokens)[place]
     starts = np.cumsum([0] + [len(episode.support_rows) for episode in episodes])
     supports = [
-        _support(episode, loaded, features[start : start + len(episode.support_rows)])
+        support_set(loaded, episode, features[start : start + len(episode.support_rows)])
         for episode, start in zip(episodes, starts[:-1], strict=True)
     ]
     return [Seen(support, task.id, task.family) for support in supports]
@@ -152,18 +152,6 @@ def frozen_features(backbone: Backbone, task: Task, rows: np.ndarray, max_tokens
         parts.append(np.array(unit(backbone.pool(backbone.suffix(backbone.prefix(x, lengths))))))
         mx.clear_cache()  # every batch has its own shape: freed buffers would pile up
     return np.concatenate(parts)
-
-
-def _support(episode: Episode, task: Task, features: np.ndarray) -> SupportSet:
-    return SupportSet(
-        features,
-        episode.support_y,
-        len(episode.classes),
-        episode.support_x,
-        episode.support_lengths,
-        task.config.domain,
-        task.language,
-    )
 
 
 def deal(tasks: Sequence[SuiteTask]) -> tuple[list[SuiteTask], list[SuiteTask]]:

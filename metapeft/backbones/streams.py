@@ -2,8 +2,7 @@
 
 MLX runs what is no product of matrices on the one thread of its stream, and the second core waits meanwhile; a threaded
 BLAS makes both cores wait for each other in each of attention's many small products. Here every part has a stream of
-its own, and MKL shares its threads among the streams: on two cores a frozen pass of MiniLM or nano is 1.2 to 1.4 times
-as fast (measured on a shared machine; where other work takes one of the cores, nothing is gained).
+its own, and MKL shares its threads among the streams. Where other work takes one of the cores, nothing is gained.
 """
 
 from __future__ import annotations

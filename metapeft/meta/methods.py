@@ -240,17 +240,16 @@ def _first_order(
         rates = rates_for(params, steps, at_steps(positive(log_rates), steps))
         gradients, losses = inner(learner, params, item.support, rates)
         mx.eval(gradients, losses)
-    (total, aux), grads = _outer(setup)(meta, item._replace(task_id=""), gradients)
-    support_loss, query_loss, right = aux
+    (total, (support_loss, query_loss, right)), grads = _outer(setup, meta, item, gradients)
     losses = losses or [support_loss]
     return Reading(total, losses[0], query_loss, right, losses[-1]), grads
 
 
-def _outer(setup: Setup) -> Callable[..., Any]:
+def _outer(setup: Setup, meta: Tree, item: Item, gradients: list[Tree]) -> Any:
     """Value and gradient in the meta-parameters, of the query loss from inner gradients that are constants."""
     learner = setup.learner
 
-    def loss(meta: Tree, item: Item, gradients: list[Tree]) -> tuple[mx.array, tuple[mx.array, mx.array, mx.array]]:
+    def loss(meta: Tree) -> tuple[mx.array, tuple[mx.array, mx.array, mx.array]]:
         adapter, log_rates = start(setup, meta, item.embedding)
         features = learner.features(adapter, item.support.hidden)  # as `Learner.start`; the support loss reads them too
         head = learner.head.init(features, item.support.labels, item.ways, meta.get("head"))
@@ -271,7 +270,7 @@ def _outer(setup: Setup) -> Callable[..., Any]:
         total = query_loss + _penalty(setup, adapter, item)
         return total, (support_loss, losses[-1], accuracy(logits, item.query.labels))
 
-    return mx.value_and_grad(loss)
+    return mx.value_and_grad(loss)(meta)
 
 
 def _second_order(setup: Setup, meta: Tree, item: Item, steps: int) -> tuple[Reading, Tree]:

@@ -167,8 +167,7 @@ def item_of(episode: Episode, task: Task, states: PoolStates, embedder: Embedder
     support, query = states.episode(episode, task)
     embedding = np.zeros(0, np.float32)
     if embedder is not None:
-        frozen = states.frozen(task, "support", episode.support_rows)
-        embedding = embedder.embed(support_set(task, episode, frozen))
+        embedding = embedder.embed(support_set(task, episode, np.array(support.hidden.frozen)))
     return Item(
         support,
         query,

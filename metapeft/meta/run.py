@@ -13,7 +13,7 @@ import numpy as np
 
 from metapeft import atomic
 from metapeft.adapters.hypernetwork import Hypernetwork, count_numbers, hypernetwork_for
-from metapeft.adapters.lora import LoraConfig, first_layer, random_adapter
+from metapeft.adapters.lora import LoraConfig, first_layer, targets
 from metapeft.backbones.backbone import Backbone
 from metapeft.backbones.load import load_backbone
 from metapeft.backbones.mlp import make_mlp
@@ -81,9 +81,7 @@ class Run:
         self.settings = settings_of(config) | {"suite_sha256": self.suite.sha256, "backbone": self.backbone.digest}
         lora = config.lora.model_dump()
         self.lora = LoraConfig(**lora)
-        untouched = random_adapter(self.backbone, self.lora, mx.random.key(0))
-        self.depth = first_layer(self.backbone, untouched)
-        learner = Learner(WithFrozen(self.backbone, config.mix), HEADS[config.head](), self.lora.scale, self.depth)
+        learner = learner_of(self.backbone, self.lora, config.head, config.mix)
         h = config.hypernetwork
         self.hypernetwork: Hypernetwork | None = None
         self.facts: dict[str, Any] = {
@@ -131,7 +129,7 @@ class Run:
         )
         if config.batch % self.world:
             raise MetapeftError(f"batch={config.batch} cannot be shared evenly by {self.world} ranks")
-        self.states = PoolStates(self.backbone, self.depth, config.max_tokens)
+        self.states = PoolStates(self.backbone, learner.depth, config.max_tokens)
         self._say_what()
 
     # --- the run
@@ -174,9 +172,8 @@ class Run:
                 metrics.write(state.step, numbers)
             if state.step % 10 == 0 or last or state.step == 1:
                 self._say_step(state.step, report, began, first)
-            checkpoint = checkpoint._replace(
-                state=state, facts=self.facts | {"history": history, **_library(checkpoint)}
-            )
+            facts = self.facts | {"history": history, "library": checkpoint.facts["library"]}
+            checkpoint = checkpoint._replace(state=state, facts=facts)
             if history[-1]["step"] == state.step and history[-1]["score"] >= max(h["score"] for h in history):
                 self._save("best", checkpoint)
             if state.step % self.config.save_every == 0 or last or self._given_up(history):
@@ -352,6 +349,12 @@ class Run:
 # --- parts
 
 
+def learner_of(backbone: Backbone, lora: LoraConfig, head: str, mix: float) -> Learner:
+    """The learner of a run: frozen features beside adapted ones, and a head by its name in `HEADS`."""
+    depth = first_layer(backbone, dict.fromkeys(targets(backbone, lora), {}))
+    return Learner(WithFrozen(backbone, mix), HEADS[head](), lora.scale, depth)
+
+
 def tasks_and_backbone(suite: Suite, name: str, seed: int) -> tuple[list[Task], Backbone]:
     """The tasks of a suite that a backbone can run, opened, and the backbone.
 
@@ -394,10 +397,6 @@ def _curriculum(name: str | None) -> Curriculum | None:
     if name is None:
         return None
     return read_curriculum(None if name == "default" else Path(name))
-
-
-def _library(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {"library": checkpoint.facts["library"]}
 
 
 def _as_json(value: Any) -> Any:

@@ -20,8 +20,6 @@ from metapeft.meta.methods import Item, Method, Setup, curve
 from metapeft.meta.states import WithFrozen
 from metapeft.mlx import mx
 
-STARTS = ("frozen", "static", "hypernetwork")
-
 
 class Candidate(NamedTuple):
     """One way to classify an episode.
@@ -148,7 +146,7 @@ def choose(
     similarity = 0.0
     if embedder is not None and len(library):
         everything = np.arange(len(support.labels))
-        similarity = float(np.max(library @ embedder.embed(support.support_set(everything))))
+        similarity = nearness(library, embedder.embed(support.support_set(everything)))
     correct, seen = _cross_validated(setup, method, meta, embedder, support, candidates, folds)
     base = correct[0] / seen if seen else 0.0
     scores = {}
@@ -167,9 +165,15 @@ def read(
     out: dict[str, mx.array] = {}
     for key in dict.fromkeys((c.start, c.mix) for c in candidates):
         own = [c for c in candidates if (c.start, c.mix) == key]
-        logits, _ = curve(*_as(setup, method, meta, own[0]), item, max(c.steps for c in own))
+        own_setup, own_meta = _as(setup, meta, own[0])
+        logits, _ = curve(own_setup, method, own_meta, item, max(c.steps for c in own))
         out |= {c.name: logits[c.steps] for c in own}
     return out
+
+
+def nearness(library: np.ndarray, embedding: np.ndarray) -> float:
+    """Cosine of an embedding ``(dims,)`` to the nearest in a library ``(m, dims)``, all of unit length."""
+    return float(np.max(library @ embedding))
 
 
 def candidates_of(method: Method, steps: int, mix: float) -> tuple[Candidate, ...]:
@@ -219,11 +223,11 @@ def _cross_validated(
     return correct.tolist(), len(labels)
 
 
-def _as(setup: Setup, method: Method, meta: Tree, candidate: Candidate) -> tuple[Setup, Method, Tree]:
+def _as(setup: Setup, meta: Tree, candidate: Candidate) -> tuple[Setup, Tree]:
     """Setup and meta-parameters under which a candidate's curve is read."""
     network = setup.learner.backbone
     assert isinstance(network, WithFrozen)
     learner = setup.learner._replace(backbone=WithFrozen(network.backbone, candidate.mix))
     if candidate.start != "hypernetwork":
         meta = {name: branch for name, branch in meta.items() if name != "generator"}
-    return setup._replace(learner=learner), method, meta
+    return setup._replace(learner=learner), meta

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +15,7 @@ from metapeft.errors import EpisodeError
 from metapeft.tasks import sampling
 from metapeft.tasks.distribution import TaskDistribution
 from metapeft.tasks.drawing import eligible_classes, sides_of
+from metapeft.tasks.pool import Pool, Ragged
 from metapeft.tasks.task import Task
 
 
@@ -152,20 +153,17 @@ def split_tasks(tasks: Sequence[Task], names: Iterable[str]) -> tuple[list[Task]
     return named, [t for t in tasks if t not in named]
 
 
-def limited(task: Task, rows: int, seed: int = 0) -> Task:
+def limited(task: Task, rows: int) -> Task:
     """The task with at most about `rows` rows in each pool, as even over classes as they allow; the choice is hashed.
 
     Meta-training meets a task some hundred times: a bounded pool lets the frozen layers see each text once.
     """
-    from dataclasses import replace
-
-    from metapeft.tasks.pool import Pool, Ragged
 
     def cut(pool: Pool, side: str) -> Pool:
         assert isinstance(pool.y, np.ndarray)
         if len(pool) <= rows:
             return pool
-        order = np.argsort(sampling.fold(sampling.key_of("limited", side, seed), np.arange(len(pool))), kind="stable")
+        order = np.argsort(sampling.fold(sampling.key_of("limited", side, 0), np.arange(len(pool))), kind="stable")
         place = np.empty(len(pool), np.int64)  # a row's place among the rows of its class
         for label in np.unique(pool.y):
             own = order[pool.y[order] == label]
