@@ -151,7 +151,7 @@ def choose(
     base = correct[0] / seen if seen else 0.0
     scores = {}
     for candidate, right in zip(candidates, correct, strict=True):
-        expected = base + (prior.gain(candidate.name, similarity) if candidate is not FROZEN else 0.0)
+        expected = base + prior.gain(candidate.name, similarity)  # nothing for the frozen one, which has no record
         scores[candidate.name] = (right + prior.weight * expected) / (seen + prior.weight)
     best = max(candidates, key=lambda c: scores[c.name])  # the first of equals: the frozen one
     validated = {c.name: right / seen for c, right in zip(candidates, correct, strict=True)} if seen else {}

@@ -12,6 +12,7 @@ from metapeft.heads import cosine_head
 from metapeft.heads.head import unit
 from metapeft.meta.inner_loop import Learner
 from metapeft.meta.states import BLOCK, Beside, PoolStates, WithFrozen
+from metapeft.meta.stream import limited
 from metapeft.mlx import mx, utils
 from metapeft.tasks import NonLinearTaskGenerator, TaskDistribution
 from metapeft.tasks.padding import gather_x
@@ -211,3 +212,14 @@ def test_a_backbone_with_frozen_features_beside_is_still_that_backbone() -> None
     np.testing.assert_allclose(np.array(hidden.frozen), directly(BERT, task().support, rows)[1], atol=1e-5)
     with pytest.raises(AttributeError):
         network.no_such_thing  # noqa: B018
+
+
+def test_a_task_that_was_cut_down_has_states_of_its_own() -> None:
+    whole = text_task(support=(40, 20), query=[3, 3])
+    cut = limited(whole, 12)
+    states = PoolStates(BERT, DEPTH)
+    rows = np.arange(12)
+    first = states.frozen(whole, "support", rows)
+    assert not np.allclose(states.frozen(cut, "support", rows), first)
+    alone = PoolStates(BERT, DEPTH).frozen(cut, "support", rows)
+    assert np.array_equal(states.frozen(cut, "support", rows), alone)
