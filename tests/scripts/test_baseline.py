@@ -14,12 +14,11 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from metapeft import build
-from metapeft.backbones.bert import BertConfig
 from metapeft.backbones.mlp import make_mlp
 from metapeft.errors import EpisodeError
 from metapeft.mlx import mx
 from metapeft.tasks.suite import Suite
-from metapeft.tokenization.tokenizer import EMBEDDED
+from tests.scripts import tiny_encoder
 
 POINTS = ["quick_linear_0", "quick_circles"]
 TEXTS = ["quick_topic_news"]
@@ -35,24 +34,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three random blocks with the default tokenizer."""
-    folder = Path(shutil.copytree(EMBEDDED, tmp_path_factory.mktemp("models") / "tiny-bert"))
-    raw = {
-        "model_type": "bert",
-        "vocab_size": 30_522,
-        "hidden_size": 16,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-        "max_position_embeddings": 64,
-    }
-    rng = np.random.default_rng(0)
-    arrays = {}
-    for path, shape in BertConfig.from_hugging_face(raw).shapes().items():
-        arrays[path] = mx.array(rng.normal(float("Norm.weight" in path), 0.3, shape).astype(np.float32))
-    mx.save_safetensors(str(folder / "model.safetensors"), arrays)
-    (folder / "config.json").write_text(json.dumps(raw))
-    return folder
+    return Path(tiny_encoder.tiny_bert(tmp_path_factory.mktemp("models") / "tiny-bert"))
 
 
 def result_of(out: Path) -> dict[str, Any]:
