@@ -62,6 +62,8 @@ class TrainConfig(BaseModel):
     out: str | None = Field(
         default=None, description="folder of the run; default runs/train/<suite>-<method>-<backbone>"
     )
+    more: list[str] = Field(default=[], description="further suites whose tasks are there too, of the same tokenizer")
+    training: list[str] = Field(default=[], description="tasks or families to train on; default: all that are left")
     exclude: list[str] = Field(default=[], description="tasks or families to keep out: what you will test on")
     validation: list[str] = Field(
         default=[], description="tasks or families to validate on; default: about a fifth of the tasks, by name"
@@ -87,6 +89,9 @@ class TrainConfig(BaseModel):
     learning_rate: Rate = Field(default=2e-3, description="of the outer loop, at its highest")
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps over which it rises")
     clip: Rate = Field(default=1.0, description="largest norm of a meta-gradient")
+    names: Literal["never", "half", "always"] = Field(
+        default="never", description="episodes whose head knows the names of the classes"
+    )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="of the query loss")
     keep: float = Field(default=0.0, ge=0, description="weight of: similarities of unrelated texts stay as they were")
     every_step: bool = Field(default=False, description="query loss after every inner step, not only the last")
@@ -127,7 +132,7 @@ def default_out(config: TrainConfig) -> Path:
 
 def settings_of(config: TrainConfig) -> dict[str, Any]:
     """What the numbers of a run depend on: everything but where it goes and how it is watched."""
-    watching = {"out", "report_to", "resume", "dry_run", "save_every", "suite", "backbone"}
+    watching = {"out", "report_to", "resume", "dry_run", "save_every", "suite", "more", "backbone"}
     return config.model_dump(exclude=watching)
 
 

@@ -432,7 +432,7 @@ def meeting(problem: Problem) -> dict[str, float]:
     rows = 0
     for side, pool in sides:
         rows += len(pool)
-        problem.states.frozen(task, side, np.arange(len(pool)))
+        problem.states.features(task, side, np.arange(len(pool)))
     taken = time.perf_counter() - began
     print(f"{'meeting':10}all {rows:,} texts of the task take {taken:.1f} s through the frozen layers, once a run")
     return {"texts": rows, "seconds": taken}
@@ -465,7 +465,7 @@ def generating(problem: Problem) -> Ours:
     supports = []
     for index in range(16):
         episode = problem.episode(10**9 + index)
-        frozen = problem.states.frozen(problem.task, "support", episode.support_rows)
+        frozen = problem.states.features(problem.task, "support", episode.support_rows)
         supports.append(support_set(problem.task, episode, frozen))
     embedder = fit(supports, ("handcrafted", "prototypes", "task2vec"), 128)
     setup = problem.setup._replace(hypernetwork=hypernetwork_for(problem.backbone, problem.lora, dims=128))

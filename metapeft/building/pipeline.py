@@ -36,6 +36,7 @@ from metapeft.tokenization.tokenizer import (
     LoadedTokenizer,
     Tokens,
     encode_generation,
+    encode_labels,
     encode_texts,
     encode_words,
     load_tokenizer,
@@ -82,7 +83,9 @@ def assemble(order: Order, staging: Path, session: Session, inputs: str, note: N
     entries = []
     for item, support_facts in zip(gathered, support, strict=True):
         query_facts = _finish_pool(order, item.planned, staging, tokenizer, "query")
-        entries.append(_entry(order, item, findings, {"support": support_facts.result(), "query": query_facts}))
+        entries.append(
+            _entry(order, item, tokenizer, findings, {"support": support_facts.result(), "query": query_facts})
+        )
     return _describe(order, entries, skipped, findings, tokenizer, staging, inputs)
 
 
@@ -130,7 +133,13 @@ def _finish_pool(
     return PoolFacts(len(table), class_rows, lengths)
 
 
-def _entry(order: Order, item: Gathered, findings: Findings, facts: dict[PoolName, PoolFacts]) -> dict[str, Any]:
+def _entry(
+    order: Order,
+    item: Gathered,
+    tokenizer: LoadedTokenizer,
+    findings: Findings,
+    facts: dict[PoolName, PoolFacts],
+) -> dict[str, Any]:
     """Describe a task for the manifest."""
     planned = item.planned
     task, episodes = planned.task, order.episodes(planned)
@@ -150,6 +159,7 @@ def _entry(order: Order, item: Gathered, findings: Findings, facts: dict[PoolNam
         "difficulty": task.difficulty,
         "noise": float(params.get("noise", params.get("label_noise", 0.0))),
         "labels": labels,
+        "label_tokens": encode_labels(tokenizer, labels) if isinstance(task, ClassificationTask) else [],
         "style": getattr(task, "style", None),
         "source": item.source,
         "license": task.license,

@@ -35,6 +35,7 @@ class Item(NamedTuple):
         classes: original class ids ``(ways,)`` int32: which rows of the multi-task head are this episode's.
         task_id: the task.
         unrelated: hidden states of texts of another task, for the penalty; None for none.
+        names: hidden states of the classes' names, further examples of their class; None where the head has none.
     """
 
     support: Examples
@@ -44,6 +45,7 @@ class Item(NamedTuple):
     classes: mx.array
     task_id: str
     unrelated: Beside | None = None
+    names: Beside | None = None
 
 
 class Setup(NamedTuple):
@@ -149,7 +151,7 @@ def curve(setup: Setup, method: Method, meta: Tree, item: Item, steps: int) -> t
     """
     learner = setup.learner
     adapter, log_rates = start(setup, meta, item.embedding)
-    params = learner.start(adapter, item.support, item.ways, meta.get("head"))
+    params = learner.start(adapter, item.support, item.ways, meta.get("head"), item.names)
     rates = rates_for(params, steps, at_steps(positive(log_rates), steps))
     inner = _head_steps if method.gradient is head_only_gradient else _all_steps
     gradients, _ = inner(learner, params, item.support, rates)
@@ -187,7 +189,7 @@ def reptile_gradient(setup: Setup, meta: Tree, item: Item, steps: int) -> tuple[
     """
     learner = setup.learner
     adapter, log_rates = start(setup, meta, item.embedding)
-    params = learner.start(adapter, item.support, item.ways, meta.get("head"))
+    params = learner.start(adapter, item.support, item.ways, meta.get("head"), item.names)
     first, losses = params, []
     rates = rates_for(params, steps, at_steps(positive(log_rates), steps))
     for taken in range(steps):
@@ -236,7 +238,7 @@ def _first_order(
     gradients: list[Tree] = []
     losses: list[mx.array] = []
     if steps:
-        params = learner.start(adapter, item.support, item.ways, meta.get("head"))
+        params = learner.start(adapter, item.support, item.ways, meta.get("head"), item.names)
         rates = rates_for(params, steps, at_steps(positive(log_rates), steps))
         gradients, losses = inner(learner, params, item.support, rates)
         mx.eval(gradients, losses)
@@ -252,7 +254,8 @@ def _outer(setup: Setup, meta: Tree, item: Item, gradients: list[Tree]) -> Any:
     def loss(meta: Tree) -> tuple[mx.array, tuple[mx.array, mx.array, mx.array]]:
         adapter, log_rates = start(setup, meta, item.embedding)
         features = learner.features(adapter, item.support.hidden)  # as `Learner.start`; the support loss reads them too
-        head = learner.head.init(features, item.support.labels, item.ways, meta.get("head"))
+        names = None if item.names is None else learner.features(adapter, item.names)
+        head = learner.head.init(features, item.support.labels, item.ways, meta.get("head"), names)
         params = {"adapter": adapter, "head": head}
         support_loss = mx.array(0.0)
         if not gradients:
@@ -278,7 +281,7 @@ def _second_order(setup: Setup, meta: Tree, item: Item, steps: int) -> tuple[Rea
 
     def loss(meta: Tree) -> tuple[mx.array, tuple[mx.array, mx.array, mx.array, mx.array]]:
         adapter, log_rates = start(setup, meta, item.embedding)
-        params = learner.start(adapter, item.support, item.ways, meta.get("head"))
+        params = learner.start(adapter, item.support, item.ways, meta.get("head"), item.names)
         rates = rates_for(params, steps, at_steps(positive(log_rates), steps))
         losses, read = [], []
         for rate in rates:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from metapeft.mlx import mx, optim, utils
 from metapeft.tasks import sampling
 from metapeft.tasks.task import Task
 
+Names = Literal["never", "half", "always"]
 QUICK = ("log_rates", "head", "gain")
 _STEPS = 64  # which random word says how many inner steps an episode takes; the sampler's own words are below 9
 
@@ -143,6 +144,7 @@ def items_at(
     world: int = 1,
     *,
     unrelated: bool = False,
+    names: Names = "never",
 ) -> list[tuple[int, Item, str]]:
     """The episodes that a rank takes at a step: number, item and family."""
     if outer.batch % world:
@@ -150,7 +152,7 @@ def items_at(
     out = []
     for index in range(step * outer.batch + rank, (step + 1) * outer.batch, world):
         episode, task = stream.episode(index, step)
-        item = item_of(episode, task, states, embedder)
+        item = item_of(episode, task, states, embedder, names=_with_names(names, outer, index))
         if unrelated:
             # the next episode's support set, whoever takes it: what a rank computes may not hang on how many there are
             place = (index + 1) % outer.batch + step * outer.batch
@@ -162,8 +164,17 @@ def items_at(
     return out
 
 
-def item_of(episode: Episode, task: Task, states: PoolStates, embedder: Embedder | None) -> Item:
-    """An episode as a gradient takes it."""
+def _with_names(names: Names, outer: Outer, index: int) -> bool:
+    """Whether the head of episode `index` knows the classes' names."""
+    if names == "half":
+        return int(sampling.below(sampling.fold(sampling.key_of("names", outer.seed), index), 2)[0]) == 1
+    return names == "always"
+
+
+def item_of(
+    episode: Episode, task: Task, states: PoolStates, embedder: Embedder | None, *, names: bool = False
+) -> Item:
+    """An episode as a gradient takes it; with `names`, those of its classes too, where the task has them."""
     support, query = states.episode(episode, task)
     embedding = np.zeros(0, np.float32)
     if embedder is not None:
@@ -175,6 +186,7 @@ def item_of(episode: Episode, task: Task, states: PoolStates, embedder: Embedder
         mx.array(embedding),
         mx.array(episode.classes.astype(np.int32)),
         episode.task_id,
+        names=states.names(task, episode.classes) if names else None,
     )
 
 

@@ -76,9 +76,17 @@ class Run:
         self.suite = Suite(config.suite)
         self.method = method_named(config.method)
         tasks, self.backbone = tasks_and_backbone(self.suite, config.backbone, config.seed)
+        more = [Suite(path) for path in config.more]
+        for suite in more:
+            tasks += tasks_and_backbone(suite, config.backbone, config.seed)[0]
+        _check_ids(tasks)
         _, tasks = split_tasks(tasks, config.exclude)
-        self.validation, self.training = _validation_split(tasks, config.validation)
-        self.settings = settings_of(config) | {"suite_sha256": self.suite.sha256, "backbone": self.backbone.digest}
+        self.validation, self.training = _validation_split(tasks, config.validation, config.training)
+        self.settings = settings_of(config) | {
+            "suite_sha256": self.suite.sha256,
+            "more_sha256": [suite.sha256 for suite in more],
+            "backbone": self.backbone.digest,
+        }
         lora = config.lora.model_dump()
         self.lora = LoraConfig(**lora)
         learner = learner_of(self.backbone, self.lora, config.head, config.mix)
@@ -92,6 +100,7 @@ class Run:
             "mix": config.mix,
             "inner_steps": config.inner_steps,
             "max_tokens": config.max_tokens,
+            "names": config.names,
             "suite": self.suite.manifest["name"],
             "suite_sha256": self.suite.sha256,
             "origin": self.suite.manifest["origin"],
@@ -160,6 +169,7 @@ class Run:
                 self.rank,
                 self.world,
                 unrelated=self.config.keep > 0,
+                names=self.config.names,
             )
             state, report = outer_step(state, self.method, self.setup, self.outer, items, average)
             seconds = time.perf_counter() - step_began
@@ -197,7 +207,7 @@ class Run:
         supports, names = [], []
         for number in range(options.episodes):
             episode, task = self.stream.episode(FITTED_FROM + number)
-            frozen = self.states.frozen(task, "support", episode.support_rows)
+            frozen = self.states.features(task, "support", episode.support_rows)
             supports.append(support_set(task, episode, frozen))
             names.append(task.config.task_id)
             if number % 100 == 99:
@@ -232,7 +242,7 @@ class Run:
             sampler = self._validation_sampler(task, 10_000)
             own_before, own_after = [], []
             for episode in sampler.episodes(0, self.config.validation_episodes):
-                item = item_of(episode, task, self.states, embedder)
+                item = item_of(episode, task, self.states, embedder, names=self.config.names == "always")
                 curve = accuracies(
                     self.setup, self.method, state.meta, item, self.config.inner_steps if self.method.steps else 0
                 )
@@ -332,7 +342,7 @@ class Run:
         still = {name: branch for name, branch in meta.items() if name != "generator"}
         for task in self.validation:
             for episode in self._validation_sampler(task, 20_000).episodes(0, self.config.validation_episodes):
-                item = item_of(episode, task, self.states, checkpoint.embedder)
+                item = item_of(episode, task, self.states, checkpoint.embedder, names=self.config.names == "always")
                 learned.append(accuracies(self.setup, self.method, meta, item, steps))
                 prototype.append(accuracies(frozen, self.method, still, item, 0))
                 random.append(random_curve(self.setup.learner, self.lora, item, max(steps, 5), episode.index))
@@ -377,10 +387,29 @@ def tasks_and_backbone(suite: Suite, name: str, seed: int) -> tuple[list[Task], 
     return tasks, load_backbone(name)
 
 
-def _validation_split(tasks: list[Task], names: list[str]) -> tuple[list[Task], list[Task]]:
-    """Validation and training tasks: those named, or about a fifth by a hash of the id, one at least."""
-    if names:
-        validation, training = split_tasks(tasks, names)
+def _check_ids(tasks: list[Task]) -> None:
+    seen: set[str] = set()
+    for task in tasks:
+        if task.config.task_id in seen:
+            raise SuiteError(f"two suites have a task '{task.config.task_id}': a run could not tell them apart")
+        seen.add(task.config.task_id)
+
+
+def _validation_split(
+    tasks: list[Task], validation_names: list[str], training_names: list[str]
+) -> tuple[list[Task], list[Task]]:
+    """Validation and training tasks.
+
+    Validation has the tasks named, or about a fifth by a hash of the id, one at least; training has those named, or
+    the rest.
+    """
+    if training_names and validation_names:
+        validation, rest = split_tasks(tasks, validation_names)
+        return validation, split_tasks(rest, training_names)[0]
+    if training_names:
+        tasks, _ = split_tasks(tasks, training_names)
+    if validation_names:
+        validation, training = split_tasks(tasks, validation_names)
     else:
         order = sorted(tasks, key=lambda task: int(key_of("validation", task.config.task_id)[0]))
         validation = order[: max(1, math.ceil(len(order) / 5))]

@@ -7,18 +7,20 @@ the frozen prototype that meta-validation tasks as near to the training tasks as
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from metapeft.embeddings.embedder import Embedder
 from metapeft.errors import AdaptationError
-from metapeft.heads.head import accuracy
+from metapeft.heads.head import accuracy, unit
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.learner import Tree
-from metapeft.meta.methods import Item, Method, Setup, curve
-from metapeft.meta.states import WithFrozen
+from metapeft.meta.methods import Item, Method, Setup, curve, start
+from metapeft.meta.states import WithFrozen, beside
 from metapeft.mlx import mx
+
+MIXES = (0.25, 0.5, 1.0)  # weights of adapted features that are tried beside the one of training
 
 
 class Candidate(NamedTuple):
@@ -28,34 +30,23 @@ class Candidate(NamedTuple):
         start: ``frozen`` (the prototype classifier), ``static`` (the learned base) or ``hypernetwork``.
         steps: gradient steps.
         mix: weight of adapted beside frozen features.
+        names: whether the classes' names are examples too.
     """
 
     start: str
-    steps: int
-    mix: float
+    steps: int = 0
+    mix: float = 0.0
+    names: bool = False
 
     @property
     def name(self) -> str:
-        return self.start if self.start == "frozen" else f"{self.start} {self.steps} steps"
+        parts = [self.start]
+        if self.start != "frozen":
+            parts += [f"{self.steps} steps"] * (self.steps > 0) + [f"mix {self.mix:g}"]
+        return ", ".join(parts) + " + names" * self.names
 
 
-FROZEN = Candidate("frozen", 0, 0.0)
-
-
-class Labelled(NamedTuple):
-    """Where a support set lies, so that parts of it can be asked for.
-
-    Attributes:
-        examples: ``indices -> Examples`` of these support examples.
-        support_set: ``indices -> SupportSet`` of these support examples.
-        labels: int ``(n,)``.
-        ways: number of classes.
-    """
-
-    examples: Any
-    support_set: Any
-    labels: np.ndarray
-    ways: int
+FROZEN = Candidate("frozen")
 
 
 class Choice(NamedTuple):
@@ -65,13 +56,11 @@ class Choice(NamedTuple):
         candidate: the winner.
         scores: of every candidate by name: expected accuracy, cross-validation and prior together.
         validated: accuracy in cross-validation by name; empty where there was nothing to cross-validate.
-        similarity: cosine to the nearest training task.
     """
 
     candidate: Candidate
     scores: dict[str, float]
     validated: dict[str, float]
-    similarity: float
 
 
 class Prior(NamedTuple):
@@ -115,60 +104,107 @@ def fit_prior(similarity: np.ndarray, gains: dict[str, np.ndarray], ridge: float
     return Prior(centre, fitted)
 
 
-def choose(
+class Features(NamedTuple):
+    """Unit features of an episode under one start, ``(n, d)`` each; `names` is None where there are none."""
+
+    support: mx.array
+    query: mx.array
+    names: mx.array | None
+
+
+Logits = dict[str, mx.array]
+
+
+def read(
     setup: Setup,
     method: Method,
     meta: Tree,
-    embedder: Embedder | None,
-    library: np.ndarray,
-    support: Labelled,
-    candidates: tuple[Candidate, ...],
-    prior: Prior,
-    folds: int = 3,
-) -> Choice:
-    """Choose among candidates by cross-validation on the support set and by the prior.
+    item: Item,
+    candidates: Sequence[Candidate],
+    known: dict[str, Features] | None = None,
+) -> Logits:
+    """Query logits ``(m, ways)`` of every candidate, by name.
 
-    Every class keeps an example in each fold's training part, so with one example a class the prior decides alone. The
-    frozen prototype is always among the candidates, and wins a tie. The query set is not looked at.
+    Candidates without a step share their start's features, whatever their mix and names: more of them cost next to
+    nothing. A candidate with names is left out where the item has none.
 
     Args:
         setup: as in training.
         method: of the checkpoint.
         meta: meta-parameters.
-        embedder: of the checkpoint; None for methods without embeddings.
-        library: embeddings of training episodes ``(m, dims)``.
-        support: the support set.
+        item: the episode.
+        candidates: what to read.
+        known: features under some starts that are had already, by start; what is computed here is added.
+    """
+    known = {} if known is None else known
+    out: Logits = {}
+    candidates = [c for c in candidates if not (c.names and item.names is None)]
+    for candidate in (c for c in candidates if not c.steps):
+        features = _features(setup, meta, item, candidate.start, known)
+        frozen = Features(item.support.hidden.frozen, item.query.hidden.frozen, _frozen_names(item))
+        s, q, n = (
+            None if a is None or b is None else beside(a, b, candidate.mix)
+            for a, b in zip(frozen, features, strict=True)
+        )
+        params = _head(setup, meta, candidate, s, item.support.labels, item.ways, n)
+        out[candidate.name] = setup.learner.head.logits(params, q)
+    stepping = [c for c in candidates if c.steps]
+    for key in dict.fromkeys((c.start, c.mix, c.names) for c in stepping):
+        own = [c for c in stepping if (c.start, c.mix, c.names) == key]
+        own_setup, own_meta = _as(setup, meta, own[0])
+        own_item = item if own[0].names else item._replace(names=None)
+        logits, _ = curve(own_setup, method, own_meta, own_item, max(c.steps for c in own))
+        out |= {c.name: logits[c.steps] for c in own}
+    mx.eval(out)
+    return out
+
+
+def choose(
+    setup: Setup,
+    method: Method,
+    meta: Tree,
+    item: Item,
+    part: Callable[[np.ndarray], Examples],
+    candidates: Sequence[Candidate],
+    prior: Prior,
+    similarity: float,
+    folds: int = 5,
+    known: dict[str, Features] | None = None,
+) -> Choice:
+    """Choose among candidates by cross-validation on the support set and by the prior.
+
+    Every class keeps an example in each fold's training part, so with one example a class the prior decides alone. The
+    first candidate wins a tie: put the frozen prototype there. The query set is not looked at. A generated adapter is
+    that of the whole support set in every fold: what is left out of a fold had its small part in the embedding.
+
+    Args:
+        setup: as in training.
+        method: of the checkpoint.
+        meta: meta-parameters.
+        item: the episode, of which the support set, its embedding and the names are read.
+        part: ``indices -> Examples`` of these support examples.
         candidates: what to choose from.
         prior: see `fit_prior`.
+        similarity: cosine to the nearest training task.
         folds: of cross-validation, at most the number of examples of the rarest class.
+        known: see `read`.
+
+    Raises:
+        AdaptationError: no candidate can be read.
     """
-    candidates = (FROZEN, *(c for c in candidates if c.start != "frozen"))
-    similarity = 0.0
-    if embedder is not None and len(library):
-        everything = np.arange(len(support.labels))
-        similarity = nearness(library, embedder.embed(support.support_set(everything)))
-    correct, seen = _cross_validated(setup, method, meta, embedder, support, candidates, folds)
+    candidates = [c for c in candidates if not (c.names and item.names is None)]
+    if not candidates:
+        raise AdaptationError("there is nothing to choose from")
+    correct, seen = _cross_validated(setup, method, meta, item, part, candidates, folds, known)
     base = correct[0] / seen if seen else 0.0
+    zero = prior.gain(candidates[0].name, similarity)
     scores = {}
     for candidate, right in zip(candidates, correct, strict=True):
-        expected = base + prior.gain(candidate.name, similarity)  # nothing for the frozen one, which has no record
+        expected = base + prior.gain(candidate.name, similarity) - zero
         scores[candidate.name] = (right + prior.weight * expected) / (seen + prior.weight)
-    best = max(candidates, key=lambda c: scores[c.name])  # the first of equals: the frozen one
+    best = max(candidates, key=lambda c: scores[c.name])
     validated = {c.name: right / seen for c, right in zip(candidates, correct, strict=True)} if seen else {}
-    return Choice(best, scores, validated, similarity)
-
-
-def read(
-    setup: Setup, method: Method, meta: Tree, item: Item, candidates: tuple[Candidate, ...]
-) -> dict[str, mx.array]:
-    """Query logits ``(m, ways)`` of every candidate, by name."""
-    out: dict[str, mx.array] = {}
-    for key in dict.fromkeys((c.start, c.mix) for c in candidates):
-        own = [c for c in candidates if (c.start, c.mix) == key]
-        own_setup, own_meta = _as(setup, meta, own[0])
-        logits, _ = curve(own_setup, method, own_meta, item, max(c.steps for c in own))
-        out |= {c.name: logits[c.steps] for c in own}
-    return out
+    return Choice(best, scores, validated)
 
 
 def nearness(library: np.ndarray, embedding: np.ndarray) -> float:
@@ -176,11 +212,22 @@ def nearness(library: np.ndarray, embedding: np.ndarray) -> float:
     return float(np.max(library @ embedding))
 
 
-def candidates_of(method: Method, steps: int, mix: float) -> tuple[Candidate, ...]:
-    """The candidates that a checkpoint offers."""
+def candidates_of(method: Method, steps: int, mix: float, *, names: bool = False) -> tuple[Candidate, ...]:
+    """The candidates that a checkpoint offers, the frozen prototype first: every start, mix and number of steps.
+
+    Args:
+        method: of the checkpoint.
+        steps: gradient steps, tried beside none at the mix of training.
+        mix: of training.
+        names: with and without the classes' names.
+    """
     starts = ("static", "hypernetwork") if "generator" in method.learns else ("static",)
-    counts = (0, steps) if method.steps and steps else (0,)
-    return (FROZEN, *(Candidate(start, count, mix) for start in starts for count in counts))
+    out = [FROZEN]
+    for begin in starts:
+        out += [Candidate(begin, 0, m) for m in sorted({*MIXES, mix})]
+        if method.steps and steps:
+            out.append(Candidate(begin, steps, mix))
+    return (*out, *(c._replace(names=True) for c in out)) if names else tuple(out)
 
 
 def fold_of(labels: np.ndarray, folds: int) -> np.ndarray:
@@ -196,31 +243,73 @@ def _cross_validated(
     setup: Setup,
     method: Method,
     meta: Tree,
-    embedder: Embedder | None,
-    support: Labelled,
-    candidates: tuple[Candidate, ...],
+    item: Item,
+    part: Callable[[np.ndarray], Examples],
+    candidates: Sequence[Candidate],
     folds: int,
+    known: dict[str, Features] | None,
 ) -> tuple[list[float], int]:
     """Right answers of each candidate on examples left out, and how many there were."""
-    labels = np.asarray(support.labels)
-    fewest = int(np.bincount(labels, minlength=support.ways).min())
-    folds = min(folds, fewest)
+    labels = np.array(item.support.labels)
+    folds = min(folds, int(np.bincount(labels, minlength=item.ways).min()))
     if folds < 2:
         return [0.0] * len(candidates), 0
+    known = {} if known is None else known
+    for begin in dict.fromkeys(c.start for c in candidates if not c.steps):
+        _features(setup, meta, item, begin, known)
     fold = fold_of(labels, folds)
+    stepping = any(c.steps for c in candidates)
     correct = np.zeros(len(candidates))
     for number in range(folds):
         kept, out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        embedding = np.zeros(0, np.float32)
-        if embedder is not None:
-            embedding = embedder.embed(support.support_set(kept))
-        left_out: Examples = support.examples(out)
-        item = Item(
-            support.examples(kept), left_out, support.ways, mx.array(embedding), mx.arange(support.ways), "support"
-        )
-        logits = read(setup, method, meta, item, candidates)
-        correct += [float(accuracy(logits[c.name], left_out.labels)) * len(out) for c in candidates]
+        own = {
+            begin: Features(f.support[mx.array(kept)], f.support[mx.array(out)], f.names) for begin, f in known.items()
+        }
+        if stepping:
+            support, query = part(kept), part(out)
+        else:  # hidden states are not read
+            support, query = (_features_only(item.support, rows) for rows in (kept, out))
+        logits = read(setup, method, meta, item._replace(support=support, query=query), candidates, own)
+        correct += [float(accuracy(logits[c.name], query.labels)) * len(out) for c in candidates]
     return correct.tolist(), len(labels)
+
+
+def _features_only(examples: Examples, rows: np.ndarray) -> Examples:
+    picked = mx.array(rows)
+    return Examples(
+        examples.hidden._replace(hidden=None, frozen=examples.hidden.frozen[picked]), examples.labels[picked]
+    )
+
+
+def _features(setup: Setup, meta: Tree, item: Item, begin: str, known: dict[str, Features]) -> Features:
+    if begin not in known:
+        if begin == "frozen":
+            known[begin] = Features(item.support.hidden.frozen, item.query.hidden.frozen, _frozen_names(item))
+        else:
+            network = setup.learner.backbone
+            assert isinstance(network, WithFrozen)
+            plain = setup.learner._replace(backbone=network.backbone)
+            adapter, _ = start(setup, _of_start(meta, begin), item.embedding)
+            sides = (item.support.hidden, item.query.hidden, item.names)
+            known[begin] = Features(
+                *(None if side is None else unit(plain.features_now(adapter, side.hidden)) for side in sides)
+            )
+        mx.eval(known[begin])
+    return known[begin]
+
+
+def _frozen_names(item: Item) -> mx.array | None:
+    return None if item.names is None else item.names.frozen
+
+
+def _head(setup: Setup, meta: Tree, candidate: Candidate, support: Any, labels: mx.array, ways: int, names: Any) -> Any:
+    learned = None if candidate.start == "frozen" else meta.get("head")
+    return setup.learner.head.init(support, labels, ways, learned, names if candidate.names else None)
+
+
+def _of_start(meta: Tree, begin: str) -> Tree:
+    """Meta-parameters of a start: without the generator for all but the hypernetwork."""
+    return meta if begin == "hypernetwork" else {name: branch for name, branch in meta.items() if name != "generator"}
 
 
 def _as(setup: Setup, meta: Tree, candidate: Candidate) -> tuple[Setup, Tree]:
@@ -228,6 +317,4 @@ def _as(setup: Setup, meta: Tree, candidate: Candidate) -> tuple[Setup, Tree]:
     network = setup.learner.backbone
     assert isinstance(network, WithFrozen)
     learner = setup.learner._replace(backbone=WithFrozen(network.backbone, candidate.mix))
-    if candidate.start != "hypernetwork":
-        meta = {name: branch for name, branch in meta.items() if name != "generator"}
-    return setup._replace(learner=learner), meta
+    return setup._replace(learner=learner), _of_start(meta, candidate.start)

@@ -71,8 +71,12 @@ class WithFrozen:
         return Beside(self.backbone.suffix(hidden.hidden, adapter, scale, depth), hidden.frozen)
 
     def pool(self, hidden: Beside) -> mx.array:
-        adapted = unit(self.backbone.pool(hidden.hidden))
-        return mx.concatenate([(1 - self.mix) ** 0.5 * hidden.frozen, self.mix**0.5 * adapted], axis=-1)
+        return beside(hidden.frozen, unit(self.backbone.pool(hidden.hidden)), self.mix)
+
+
+def beside(frozen: mx.array, adapted: mx.array, mix: float) -> mx.array:
+    """Frozen and adapted features, unit rows ``(n, d)`` each, as one of length 1: see `WithFrozen`."""
+    return mx.concatenate([(1 - mix) ** 0.5 * frozen, mix**0.5 * adapted], axis=-1)
 
 
 class _Block(NamedTuple):
@@ -91,10 +95,22 @@ class PoolStates:
         depth: blocks below the first adapted one.
         max_tokens: longer texts are cut here.
         max_bytes: how much to keep; what was used least recently goes first.
+        adapter: where it is given, `features` are those of the backbone with it, not the frozen ones.
+        scale: of the adapter.
     """
 
-    def __init__(self, backbone: Backbone, depth: int, max_tokens: int | None = None, max_bytes: int = 4 * 2**30):
+    def __init__(
+        self,
+        backbone: Backbone,
+        depth: int,
+        max_tokens: int | None = None,
+        max_bytes: int = 4 * 2**30,
+        *,
+        adapter: Adapter | None = None,
+        scale: float = 1.0,
+    ):
         self.backbone, self.depth, self.max_tokens = backbone, depth, max_tokens
+        self.adapter, self.scale = adapter, scale
         self._max_bytes, self._bytes = max_bytes, 0
         self._blocks: OrderedDict[tuple[str, str, int, int], _Block] = OrderedDict()
 
@@ -118,7 +134,7 @@ class PoolStates:
 
         Args:
             task: the task.
-            side: ``support`` or ``query``.
+            side: ``support``, ``query`` or ``names`` (of the classes).
             rows: row ids ``(n,)``.
             labels: int ``(n,)``.
         """
@@ -141,13 +157,21 @@ class PoolStates:
             hidden = self.backbone.enter(mx.array(joined), places, self.depth)
         return Examples(Beside(hidden, frozen), mx.array(np.asarray(labels, np.int32)))
 
-    def frozen(self, task: Task, side: str, rows: np.ndarray) -> np.ndarray:
-        """Frozen features of rows ``(n,)``, float32 ``(n, d)``, unit length."""
+    def names(self, task: Task, classes: np.ndarray) -> Beside | None:
+        """Hidden states of the names of classes ``(ways,)``; None where the task has none."""
+        if task.names is None:
+            return None
+        return self.examples(task, "names", classes, np.arange(len(classes))).hidden
+
+    def features(self, task: Task, side: str, rows: np.ndarray) -> np.ndarray:
+        """Features of rows ``(n,)``, float32 ``(n, d)``, unit length: frozen ones, or those with `adapter`."""
         blocks = {int(i): self._block(task, side, int(i)) for i in np.unique(np.asarray(rows) // BLOCK)}
         return np.stack([blocks[int(r) // BLOCK].frozen[int(r) % BLOCK] for r in rows])
 
     def _pool(self, task: Task, side: str) -> Any:
-        return task.support if side == "support" else task.query
+        pool = {"support": task.support, "query": task.query, "names": task.names}[side]
+        assert pool is not None
+        return pool
 
     def _block(self, task: Task, side: str, index: int) -> _Block:
         # the size of the pool too: a task that was cut down has the same id and other rows
@@ -159,7 +183,7 @@ class PoolStates:
         rows = np.arange(index * BLOCK, min((index + 1) * BLOCK, len(pool)))
         x, lengths = gather_x(pool, rows, task.pad_id, self.max_tokens)
         hidden = self.backbone.prefix(x, lengths, self.depth)
-        frozen = unit(self.backbone.pool(self.backbone.suffix(hidden, None, 1.0, self.depth)))
+        frozen = unit(self.backbone.pool(self.backbone.suffix(hidden, self.adapter, self.scale, self.depth)))
         if isinstance(hidden, Encoded):
             assert lengths is not None
             starts = np.concatenate([[0], np.cumsum(lengths)])

@@ -178,4 +178,4 @@ def limited(task: Task, rows: int) -> Task:
     support = cut(task.support, "support")
     query = None if task.one_pool else cut(task.query, "query")
     config = replace(task.config, support_size=len(support), query_size=len(query if query is not None else support))
-    return Task(config, support, query, task.labels, task.language, task.noise, task.pad_id)
+    return Task(config, support, query, task.labels, task.language, task.noise, task.pad_id, task.names)

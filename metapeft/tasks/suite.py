@@ -116,6 +116,7 @@ class Suite:
             language=entry["language"],
             noise=entry["noise"],
             pad_id=self.manifest["tokenizer"]["pad_id"],
+            names=_names(entry.get("label_tokens", [])),  # suites of before November 2026 have none
         )
 
     def pool(self, task_id: str, side: str) -> Pool:
@@ -185,6 +186,14 @@ class Suite:
         """Whether every file is there with its size: a quick look that reads no content."""
         sizes = ((self.path / name, facts["bytes"]) for name, facts in self.manifest["files"].items())
         return all(path.is_file() and path.stat().st_size == size for path, size in sizes)
+
+
+def _names(tokens: list[list[int]]) -> Pool | None:
+    if not tokens:
+        return None
+    values = np.concatenate([np.asarray(row, np.int32) for row in tokens])
+    offsets = np.concatenate([[0], np.cumsum([len(row) for row in tokens])])
+    return Pool("classification", Ragged(values, offsets), np.arange(len(tokens), dtype=np.int32))
 
 
 def _ragged(column: Any) -> Ragged:

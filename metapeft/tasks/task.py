@@ -34,6 +34,7 @@ class Task:
         language: BCP 47 code of the texts.
         noise: how noisy the rows are said to be, 0 to 1. Default: what the pattern says, else 0.
         pad_id: token that pads texts.
+        names: the classes' names as texts, row i of class i; None where they say nothing.
         pattern: how to make points, in place of what the config names.
 
     Raises:
@@ -50,6 +51,7 @@ class Task:
         language: str = "en",
         noise: float | None = None,
         pad_id: int = 0,
+        names: Pool | None = None,
         pattern: Pattern | None = None,
     ):
         if support is None and query is not None:
@@ -63,6 +65,7 @@ class Task:
         self.language = language
         self.noise = float(noise if noise is not None else self.pattern.params.get("noise", 0.0) if self.pattern else 0)
         self.pad_id = pad_id
+        self.names = names
         self.one_pool = support is not None and query is None
         self._given = (support, query)
         self._epoch, self._used, self._made = 0, 0, 0
@@ -76,9 +79,11 @@ class Task:
                 f"task '{config.task_id}': pattern {self.pattern.generator} has {made} classes, num_classes says "
                 f"{config.num_classes}"
             )
-        for side, pool in (("support", support), ("query", query)):
+        for side, pool in (("support", support), ("query", query), ("names", names)):
             if pool is not None:
                 _check_pool(self, side, pool)
+        if names is not None and len(names) != config.num_classes:
+            raise TaskError(f"task '{config.task_id}': {len(names)} names for num_classes={config.num_classes}")
 
     def __repr__(self) -> str:
         return f"Task({self.config!r})"

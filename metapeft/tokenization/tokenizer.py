@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +133,21 @@ def encode_texts(
         lengths += [len(item) for item in encoded]
         ids.append(_flat(item.ids for item in encoded))
     return Tokens(Ragged(_joined(ids), _offsets(lengths)), None, cut)
+
+
+def label_words(label: str) -> str:
+    """A label as a reader would say it: `card_arrival` and `AddToPlaylist` as words."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", label)
+    return " ".join(re.sub(r"[_/.\-]+", " ", spaced).split())
+
+
+def encode_labels(tokenizer: LoadedTokenizer, labels: Sequence[str], max_tokens: int = 32) -> list[list[int]]:
+    """Token ids of the names of a task's classes; empty where a name is a number or nothing, and so says nothing."""
+    words = [label_words(label) for label in labels]
+    if not words or any(not re.search(r"[^\W\d]", text) for text in words):
+        return []
+    x = encode_texts(tokenizer, words, max_tokens).x
+    return [x.row(i).tolist() for i in range(len(x))]
 
 
 def encode_words(

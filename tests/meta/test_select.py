@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from metapeft.errors import AdaptationError
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.methods import Item, method_named
-from metapeft.meta.select import FROZEN, Candidate, Labelled, Prior, candidates_of, choose, fit_prior, fold_of, read
+from metapeft.meta.select import FROZEN, Candidate, Prior, candidates_of, choose, fit_prior, fold_of, read
 from metapeft.meta.states import Beside
 from metapeft.mlx import mx
 from tests.meta.test_methods import made
@@ -27,67 +29,125 @@ def test_folds_take_turns_in_every_class() -> None:
 
 def test_candidates_are_what_a_method_offers() -> None:
     names = [c.name for c in candidates_of(method_named("hypernetwork"), 3, 0.5)]
-    assert names == ["frozen", "static 0 steps", "static 3 steps", "hypernetwork 0 steps", "hypernetwork 3 steps"]
-    assert [c.name for c in candidates_of(method_named("protonet"), 3, 0.5)] == ["frozen", "static 0 steps"]
+    mixes = ["mix 0.25", "mix 0.5", "mix 1", "3 steps, mix 0.5"]
+    assert names == ["frozen", *(f"{start}, {mix}" for start in ("static", "hypernetwork") for mix in mixes)]
+    static = ["frozen", "static, mix 0.25", "static, mix 0.3", "static, mix 0.5", "static, mix 1"]
+    assert [c.name for c in candidates_of(method_named("protonet"), 3, 0.3)] == static
+    both = candidates_of(method_named("protonet"), 3, 0.5, names=True)
+    assert [c.name for c in both if c.names] == [f"{c.name} + names" for c in both if not c.names]
 
 
 def test_the_prior_recovers_a_slope_and_mistrusts_a_narrow_one() -> None:
     similarity = np.linspace(-1, 1, 201)
-    prior = fit_prior(similarity, {"static 0 steps": 0.02 + 0.1 * similarity}, ridge=1e-3)
-    assert prior.gain("static 0 steps", 0.5) == pytest.approx(0.07, abs=1e-3)
+    prior = fit_prior(similarity, {"static, mix 0.5": 0.02 + 0.1 * similarity}, ridge=1e-3)
+    assert prior.gain("static, mix 0.5", 0.5) == pytest.approx(0.07, abs=1e-3)
     assert prior.gain("unheard of", 0.5) == 0
-    narrow = fit_prior(0.5 + 0.01 * similarity, {"static 0 steps": 0.02 + 5.0 * 0.01 * similarity}, ridge=0.1)
-    assert abs(narrow.gains["static 0 steps"][1]) < 0.1  # not 5
+    narrow = fit_prior(0.5 + 0.01 * similarity, {"static, mix 0.5": 0.02 + 5.0 * 0.01 * similarity}, ridge=0.1)
+    assert abs(narrow.gains["static, mix 0.5"][1]) < 0.1  # not 5
     with pytest.raises(AdaptationError, match="needs episodes"):
         fit_prior(np.zeros(0), {})
 
 
-def support_of(setup, per_class: int, ways: int = 2) -> Labelled:
+def support_of(setup, per_class: int, ways: int = 2, names: bool = False) -> tuple[Item, Callable[..., Examples]]:
     """Examples of an mlp on two far apart clusters: every sound classifier is right on all of them."""
     labels = np.repeat(np.arange(ways), per_class).astype(np.int32)
     rng = np.random.default_rng(0)
     points = (3.0 * (2 * labels[:, None] - 1) + 0.1 * rng.normal(size=(len(labels), 2))).astype(np.float32)
-    network = setup.learner.backbone
+    network, depth = setup.learner.backbone, setup.learner.depth
 
-    def examples(indices: np.ndarray) -> Examples:
-        hidden: Beside = network.prefix(points[indices], None, setup.learner.depth)
+    def part(indices: np.ndarray) -> Examples:
+        hidden: Beside = network.prefix(points[indices], None, depth)
         return Examples(hidden, mx.array(labels[indices]))
 
-    def support_set(indices: np.ndarray):
-        raise AssertionError("no embedder, nothing to embed")
+    support = part(np.arange(len(labels)))
+    called = network.prefix(points[::per_class], None, depth) if names else None
+    return Item(support, support, ways, mx.zeros(0), mx.arange(ways), "task", names=called), part
 
-    return Labelled(examples, support_set, labels, ways)
 
-
-def test_the_frozen_prototype_wins_a_tie() -> None:
+def chosen(candidates, per_class: int, prior: Prior = NO_PRIOR):
     method, setup, meta, _ = made("protonet")
-    choice = choose(setup, method, meta, None, np.zeros((0, 0)), support_of(setup, 4), (STATIC,), NO_PRIOR)
-    assert choice.validated == {"frozen": 1.0, "static 0 steps": 1.0}
+    item, part = support_of(setup, per_class)
+    return choose(setup, method, meta, item, part, candidates, prior, 0.0)
+
+
+def test_the_first_candidate_wins_a_tie() -> None:
+    choice = chosen((FROZEN, STATIC), 4)
+    assert choice.validated == {"frozen": 1.0, "static, mix 0.5": 1.0}
     assert choice.candidate is FROZEN
 
 
 def test_one_shot_leaves_it_to_the_prior() -> None:
-    method, setup, meta, _ = made("protonet")
     for gain, winner in ((0.1, "static"), (-0.1, "frozen")):
-        prior = Prior(0.0, {"static 0 steps": (gain, 0.0)})
-        choice = choose(setup, method, meta, None, np.zeros((0, 0)), support_of(setup, 1), (STATIC,), prior)
+        choice = chosen((FROZEN, STATIC), 1, Prior(0.0, {STATIC.name: (gain, 0.0)}))
         assert choice.validated == {}
         assert choice.candidate.start == winner
 
 
 def test_examples_outvote_a_prior_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    method, setup, meta, _ = made("protonet")
-    support = support_of(setup, 20)
-
-    def wrong(setup, method, meta, item, candidates):
+    def wrong(setup, method, meta, item, candidates, known):
         right = (np.array(item.query.labels)[:, None] == np.arange(2)).astype(np.float32)
         return {c.name: mx.array(1 - right if c.start == "static" else right) for c in candidates}
 
     monkeypatch.setattr("metapeft.meta.select.read", wrong)
-    prior = Prior(0.0, {"static 0 steps": (0.5, 0.0)})
-    choice = choose(setup, method, meta, None, np.zeros((0, 0)), support, (STATIC,), prior)
-    assert choice.validated == {"frozen": 1.0, "static 0 steps": 0.0}
+    choice = chosen((FROZEN, STATIC), 20, Prior(0.0, {STATIC.name: (0.5, 0.0)}))
+    assert choice.validated == {"frozen": 1.0, "static, mix 0.5": 0.0}
     assert choice.candidate is FROZEN
+
+
+def test_nothing_to_choose_from_is_an_error() -> None:
+    with pytest.raises(AdaptationError, match="nothing to choose"):
+        chosen((FROZEN._replace(names=True),), 2)
+
+
+def test_steps_are_validated_on_examples_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, setup, meta, _ = made("hypernetwork")
+    item, part = support_of(setup, 4)
+    meta = {name: branch for name, branch in meta.items() if name != "generator"}
+    asked: list[list[int]] = []
+
+    def watched(indices: np.ndarray) -> Examples:
+        asked.append(indices.tolist())
+        return part(indices)
+
+    stepping = Candidate("static", 1, 0.5)
+    choice = choose(setup, method, meta, item, watched, (FROZEN, stepping), NO_PRIOR, 0.0, folds=2)
+    assert set(choice.validated) == {"frozen", "static, 1 steps, mix 0.5"}
+    for kept, out in zip(asked[::2], asked[1::2], strict=True):
+        assert sorted(kept + out) == list(range(8))
+
+
+def test_cross_validation_is_that_of_prototypes_without_the_fold() -> None:
+    method, setup, meta, _ = made("protonet")
+    item, part = support_of(setup, 5)
+    choice = choose(setup, method, meta, item, part, (FROZEN, STATIC), NO_PRIOR, 0.0, folds=5)
+    frozen, labels = np.array(item.support.hidden.frozen), np.array(item.support.labels)
+    fold, right = fold_of(labels, 5), []
+    for number in range(5):
+        kept = fold != number
+        means = np.stack([frozen[kept & (labels == label)].mean(0) for label in range(2)])
+        means /= np.linalg.norm(means, axis=1, keepdims=True)
+        right += (np.argmax(frozen[~kept] @ means.T, axis=1) == labels[~kept]).tolist()
+    assert choice.validated["frozen"] == pytest.approx(np.mean(right))
+
+
+def test_known_features_are_not_computed_again() -> None:
+    method, setup, meta, item = made("protonet")
+    known = {}
+    first = read(setup, method, meta, item, (FROZEN, STATIC), known)
+    broken = item._replace(support=item.support._replace(hidden=item.support.hidden._replace(hidden=None)))
+    again = read(setup, method, meta, broken, (FROZEN, STATIC), known)
+    assert all(np.array_equal(np.array(first[name]), np.array(again[name])) for name in first)
+
+
+def test_a_name_is_an_example_and_is_left_out_where_there_is_none() -> None:
+    method, setup, meta, _ = made("protonet")
+    named = STATIC._replace(names=True)
+    item, _ = support_of(setup, 1, names=True)
+    with_names = read(setup, method, meta, item, (STATIC, named))
+    assert set(with_names) == {"static, mix 0.5", "static, mix 0.5 + names"}
+    # here the names are the examples themselves: the prototypes are the same
+    assert np.allclose(np.array(with_names[STATIC.name]), np.array(with_names[named.name]), atol=1e-5)
+    assert set(read(setup, method, meta, item._replace(names=None), (STATIC, named))) == {STATIC.name}
 
 
 def test_frozen_is_the_prototype_classifier_whatever_was_learned() -> None:

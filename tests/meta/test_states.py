@@ -52,7 +52,7 @@ def test_states_are_those_of_the_backbone(max_tokens: int | None) -> None:
         assert found.labels.dtype == mx.int32
         assert found.labels.tolist() == labels[: len(rows)].tolist()
         np.testing.assert_allclose(np.array(found.hidden.frozen), frozen, atol=1e-5)
-        np.testing.assert_allclose(states.frozen(made, side, rows), frozen, atol=1e-5)
+        np.testing.assert_allclose(states.features(made, side, rows), frozen, atol=1e-5)
         np.testing.assert_allclose(np.linalg.norm(frozen, axis=1), 1.0, atol=1e-5)
         got, real = found.hidden.hidden, int(np.array(hidden.places.mask).sum())
         assert np.array_equal(np.array(got.places.mask), np.array(hidden.places.mask))
@@ -127,9 +127,9 @@ def test_what_was_used_least_recently_is_forgotten_and_no_more_than_that() -> No
     calls = []
     states.backbone = Counting(BERT, calls)
     for side, each in (("support", 0), ("support", 1), ("support", 0)):
-        states.frozen(made, side, rows[each])
+        states.features(made, side, rows[each])
     assert len(calls) == 2  # the third was kept
-    states.frozen(made, "query", rows[0])
+    states.features(made, "query", rows[0])
     assert [(key[1], key[-1]) for key in states._blocks] == [("support", 0), ("query", 0)]
     assert states._bytes == sum(block.states.nbytes + block.frozen.nbytes for block in states._blocks.values()) <= room
 
@@ -219,7 +219,7 @@ def test_a_task_that_was_cut_down_has_states_of_its_own() -> None:
     cut = limited(whole, 12)
     states = PoolStates(BERT, DEPTH)
     rows = np.arange(12)
-    first = states.frozen(whole, "support", rows)
-    assert not np.allclose(states.frozen(cut, "support", rows), first)
+    first = states.features(whole, "support", rows)
+    assert not np.allclose(states.features(cut, "support", rows), first)
     alone = PoolStates(BERT, DEPTH).frozen(cut, "support", rows)
-    assert np.array_equal(states.frozen(cut, "support", rows), alone)
+    assert np.array_equal(states.features(cut, "support", rows), alone)
