@@ -221,5 +221,5 @@ def test_a_task_that_was_cut_down_has_states_of_its_own() -> None:
     rows = np.arange(12)
     first = states.features(whole, "support", rows)
     assert not np.allclose(states.features(cut, "support", rows), first)
-    alone = PoolStates(BERT, DEPTH).frozen(cut, "support", rows)
+    alone = PoolStates(BERT, DEPTH).features(cut, "support", rows)
     assert np.array_equal(states.features(cut, "support", rows), alone)

@@ -12,7 +12,7 @@ import pytest
 
 from metapeft import build, train
 
-FAST = ["backbone=mlp", "episodes=3", "query=3", "steps=1", "prior_episodes=2", "ways=2"]
+FAST = ["backbone=mlp", "episodes=3", "query=3", "steps=1", "prior_episodes=2", "ways=2", "random_episodes=2"]
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +34,25 @@ def test_every_method_reads_the_same_episodes(trained: tuple[Path, Path], tmp_pa
     assert call(trained, tmp_path, "test=[points_nonlinear]", "shots=[1,3]") == 0
     rows: list[dict[str, Any]] = json.loads((tmp_path / "result.json").read_text())["rows"]
     methods = {row["method"] for row in rows}
-    starts = [f"{start} {steps} steps" for start in ("static", "hypernetwork", "shuffled") for steps in (0, 1)]
-    assert methods == {"frozen", "auto", "random 1 steps", *starts}
+    mixes = [f"mix {mix:g}" for mix in (0.25, 0.5, 1.0)]
+    starts = [f"{start}, {mix}" for start in ("static", "hypernetwork") for mix in [*mixes, "1 steps, mix 0.5"]]
+    shuffled = ["shuffled, mix 0.5", "shuffled, 1 steps, mix 0.5"]
+    # points have no names of classes, so only the choice is offered with and without
+    assert methods == {"frozen", "auto", "auto + names", "random", *starts, *shuffled}
     assert {(row["task"], row["shots"]) for row in rows} == {
         (task, shots) for task in ("quick_circles", "quick_spirals") for shots in (1, 3)
     }
     for path in (tmp_path / "cells").iterdir():
         cell = json.loads(path.read_text())
-        assert {len(values) for values in cell["accuracy"].values()} == {3}
-        assert sum(cell["chosen"].values()) == 3
-        at_hand = [cell["accuracy"][name] for name in cell["accuracy"] if name in {"frozen", *starts[:4]}]
+        assert {name: len(values) for name, values in cell["accuracy"].items()} == {
+            name: 2 if name == "random" else 3 for name in methods
+        }
+        assert {sum(counts.values()) for counts in cell["chosen"].values()} == {3}
+        assert cell["accuracy"]["auto + names"] == cell["accuracy"]["auto"]
+        at_hand = [cell["accuracy"][name] for name in ("frozen", *starts)]
         for number, chosen in enumerate(cell["accuracy"]["auto"]):
             assert chosen in [values[number] for values in at_hand]
-    assert "auto chose" in (tmp_path / "table.md").read_text()
+    assert "Chosen by auto" in (tmp_path / "table.md").read_text()
 
 
 def test_a_second_run_takes_finished_cells_and_others_anew(trained: tuple[Path, Path], tmp_path: Path) -> None:
@@ -68,7 +74,7 @@ def test_tasks_of_training_are_refused(
 
 
 def test_rows_pair_each_method_with_the_frozen_prototype() -> None:
-    cell = {"task": "t", "family": "f", "ways": 2, "shots": 1, "similarity": 0.5, "chosen": {"frozen": 20}}
+    cell = {"task": "t", "family": "f", "ways": 2, "shots": 1, "similarity": 0.5, "chosen": {"auto": {"frozen": 20}}}
     right = np.linspace(0.2, 0.6, 20)
     cell["accuracy"] = {"frozen": right.tolist(), "auto": (right + 0.1).tolist()}
     frozen, auto = heldout.rows_of(cell, 0)
