@@ -1,10 +1,10 @@
 """Published class splits as a recipe: training, validation and test classes of each fold, a task each.
 
-    python scripts/class_folds.py name=banking77 texts=DIR/full.jsonl folds=DIR/few_shot out=runs/folds/banking77
-    python -m metapeft.build recipe=runs/folds/banking77/recipe.yaml leaks=keep files.banking77=runs/folds/banking77/data
+    python scripts/class_folds.py name=banking77 texts=DIR/full.jsonl folds=DIR/few_shot out=runs/folds
+    python -m metapeft.build recipe=runs/folds/recipe.yaml files.banking77=runs/folds/data leaks=keep
 
-`folds` is a folder of `01`, `02`, … with `labels.train.txt`, `labels.valid.txt` and `labels.test.txt`, a label a line,
-as ProtAugment (Dopierre et al. 2021) lays them out; or a JSON file `{dataset: {fold: {train: [id, …], …}}}`, whose
+`folds` is a folder of `01`, `02`, … with `labels.train.txt`, `labels.valid.txt` and `labels.test.txt`, a label a
+line, as ProtAugment (Dopierre et al. 2021) lays them out; or a JSON file `{dataset: {fold: {train: [id, …], …}}}`, whose
 dataset `dataset=` names. `texts` is JSON lines with a text (`sentence` or `raw`) and a `label`.
 
 The rows of a class are dealt to the support and the query pool by a hash of their text. Papers draw both from one pool;
@@ -107,6 +107,7 @@ def read_names(path: Path, dataset: str | None) -> dict[str, str]:
 def recipe_of(config: Config, folds: list[dict[str, list[str]]], names: dict[str, str]) -> dict[str, object]:
     """The recipe, as YAML writes it."""
     tasks = []
+    ways = min(5, *(len(fold[part]) for fold in folds for part in PARTS))
     for number, fold in enumerate(folds, 1):
         for part in PARTS:
             stem = f"{number}_{part}"
@@ -132,7 +133,7 @@ def recipe_of(config: Config, folds: list[dict[str, list[str]]], names: dict[str
         "version": "1-A",
         "description": f"Class splits of {config.name}: training, validation and test classes of {len(folds)} folds.",
         "family": config.family,
-        "episodes": {"ways": 5, "shots": [1, 5], "query": 25, "max_tokens": config.max_tokens},
+        "episodes": {"ways": ways, "shots": [1, 5], "query": 5 * ways, "max_tokens": config.max_tokens},
         "tasks": tasks,
     }
 

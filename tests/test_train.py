@@ -213,3 +213,33 @@ def test_dry_run_shows_and_writes_nothing(suite: Path, in_tmp: Path, capsys: pyt
     assert train.main([f"suite={suite}", *POINTS, "dry_run=true"]) == 0
     assert "generator" in capsys.readouterr().out
     assert not list(in_tmp.iterdir())
+
+
+def test_names_of_classes_take_part(suite: Path, tmp_path: Path) -> None:
+    arguments = [f"suite={suite}", *TEXTS, "steps=2", "seed=1"]
+    for names in ("never", "always"):
+        assert train.main([*arguments, f"names={names}", f"out={tmp_path / names}"]) == 0
+    never, always = (arrays(tmp_path / names / "last") for names in ("never", "always"))
+    weight = "meta|meta|head|log_name_weight"
+    assert never[weight] == 0
+    assert always[weight] != 0  # how much a name is worth was learned
+
+
+def test_training_tasks_are_named_and_come_from_several_suites(suite: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    recipe = tmp_path / "other.yaml"
+    recipe.write_text(
+        (Path(__file__).parent.parent / "recipes/quickstart.yaml").read_text().replace("quick_", "other_")
+    )
+    assert build.main([f"recipe={recipe}", f"out={other}", "quiet=true"]) == 0
+    arguments = [f"suite={suite}", f"more=[{other}]", *POINTS, "steps=1", f"out={tmp_path / 'run'}"]
+    assert train.main([*arguments, "training=[other_linear_0]", "validation=[quick_circles]"]) == 0
+    facts = read_facts(tmp_path / "run/last")
+    assert facts["training"] == ["other_linear_0"]
+    assert facts["validation"] == ["quick_circles"]
+    assert len(facts["settings"]["more_sha256"]) == 1
+
+
+def test_two_suites_with_one_task_are_refused(suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main([f"suite={suite}", f"more=[{suite}]", *POINTS, f"out={tmp_path}"]) == 2
+    assert "two suites have a task 'quick_" in capsys.readouterr().err

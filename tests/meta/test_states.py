@@ -15,7 +15,10 @@ from metapeft.meta.states import BLOCK, Beside, PoolStates, WithFrozen
 from metapeft.meta.stream import limited
 from metapeft.mlx import mx, utils
 from metapeft.tasks import NonLinearTaskGenerator, TaskDistribution
+from metapeft.tasks.config import TaskError
 from metapeft.tasks.padding import gather_x
+from metapeft.tasks.pool import Pool, Ragged
+from metapeft.tasks.task import Task
 from tests.meta.tiny import moved, tiny_bert
 from tests.tasks.made_tasks import text_task
 
@@ -223,3 +226,25 @@ def test_a_task_that_was_cut_down_has_states_of_its_own() -> None:
     assert not np.allclose(states.features(cut, "support", rows), first)
     alone = PoolStates(BERT, DEPTH).features(cut, "support", rows)
     assert np.array_equal(states.features(cut, "support", rows), alone)
+
+
+def test_features_with_an_adapter_are_those_of_the_adapted_network() -> None:
+    made, rows = task(), np.array([37, 2, 31])
+    states = PoolStates(BERT, DEPTH, adapter=ADAPTER, scale=2.0)
+    hidden = BERT.prefix(*gather_x(made.support, rows, 0, None), DEPTH)
+    direct = unit(BERT.pool(BERT.suffix(hidden, ADAPTER, 2.0, DEPTH)))
+    np.testing.assert_allclose(states.features(made, "support", rows), np.array(direct), atol=1e-5)
+
+
+def test_names_of_classes_are_states_like_any_text() -> None:
+    made = task()
+    assert PoolStates(BERT, DEPTH).names(made, np.array([0, 1])) is None
+    names = Pool("classification", Ragged(np.arange(1, 10, dtype=np.int32), np.array([0, 2, 5, 9])), np.arange(3))
+    named = Task(made.config, made.support, made.query, made.labels, names=names)
+    found = PoolStates(BERT, DEPTH).names(named, np.array([2, 0]))
+    assert found is not None
+    _, frozen = directly(BERT, names, np.array([2, 0]))
+    np.testing.assert_allclose(np.array(found.frozen), frozen, atol=1e-5)
+    with pytest.raises(TaskError, match="2 names for num_classes=3"):
+        short = Pool("classification", Ragged(np.arange(4, dtype=np.int32), np.array([0, 2, 4])), np.arange(2))
+        Task(made.config, made.support, made.query, made.labels, names=short)

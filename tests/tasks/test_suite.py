@@ -14,6 +14,7 @@ from metapeft.episodes import EpisodeSampler
 from metapeft.errors import SuiteError
 from metapeft.tasks.pool import IGNORE, Ragged
 from metapeft.tasks.suite import Suite
+from metapeft.tokenization.tokenizer import load_tokenizer
 
 MIXED = """
 schema: 1
@@ -168,3 +169,13 @@ def test_the_digest_follows_the_content(built: Path, copy: Path) -> None:
     manifest["files"]["dots/query.parquet"]["sha256"] = "0" * 64
     (copy / "manifest.json").write_text(json.dumps(manifest))
     assert Suite(built).sha256 != Suite(copy).sha256
+
+
+def test_a_task_has_the_names_of_its_classes_as_texts(built: Path) -> None:
+    suite = Suite(built)
+    names = suite.load("reviews").names
+    assert names is not None and isinstance(names.x, Ragged)
+    tokenizer = load_tokenizer()
+    said = [tokenizer.backend.decode(names.x.row(i).tolist()) for i in range(len(names))]
+    assert said == ["negative", "positive"]
+    assert suite.load("names").names is None  # entity types of tagging are no classes of texts

@@ -16,8 +16,10 @@ from metapeft.tokenization.tokenizer import (
     CHUNK,
     LoadedTokenizer,
     encode_generation,
+    encode_labels,
     encode_texts,
     encode_words,
+    label_words,
     load_tokenizer,
 )
 
@@ -140,3 +142,25 @@ def test_an_unreadable_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(SourceError, match="cannot be loaded"):
         load_tokenizer(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("card_arrival", "card arrival"),
+        ("AddToPlaylist", "Add To Playlist"),
+        ("lists/remove", "lists remove"),
+        ("reverted_card_payment?", "reverted card payment?"),
+        ("comp.graphics", "comp graphics"),
+        ("HTTPError", "HTTPError"),
+    ],
+)
+def test_labels_are_read_as_words(label: str, words: str) -> None:
+    assert label_words(label) == words
+
+
+def test_names_of_classes_are_texts_unless_they_say_nothing(pieces: LoadedTokenizer) -> None:
+    assert encode_labels(pieces, ["a_b", "c"]) == [[1, 4, 5, 2], [1, 6, 2]]
+    assert encode_labels(pieces, ["a", "17"]) == []
+    assert encode_labels(pieces, ["a", "_"]) == []
+    assert encode_labels(pieces, []) == []
