@@ -4,7 +4,7 @@
     python -m metapeft.build recipe=runs/folds/recipe.yaml files.banking77=runs/folds/data leaks=keep
 
 `folds` is a folder of `01`, `02`, … with `labels.train.txt`, `labels.valid.txt` and `labels.test.txt`, a label a
-line, as ProtAugment (Dopierre et al. 2021) lays them out; or a JSON file `{dataset: {fold: {train: [id, …], …}}}`, whose
+line, as ProtAugment (Dopierre et al. 2021) has them; or a JSON file `{dataset: {fold: {train: [id, …], …}}}`, whose
 dataset `dataset=` names. `texts` is JSON lines with a text (`sentence` or `raw`) and a `label`.
 
 The rows of a class are dealt to the support and the query pool by a hash of their text. Papers draw both from one pool;
