@@ -12,7 +12,7 @@ from metapeft.embeddings.handcrafted import handcrafted
 from metapeft.embeddings.prototypes import prototypes
 from metapeft.embeddings.support import EmbeddingError, SupportSet, check
 from metapeft.embeddings.task2vec import task2vec
-from metapeft.embeddings.text import gradient, text
+from metapeft.embeddings.text import text
 from metapeft.errors import did_you_mean
 
 BLOCKS: Mapping[str, Callable[[SupportSet], np.ndarray]] = {
@@ -20,7 +20,6 @@ BLOCKS: Mapping[str, Callable[[SupportSet], np.ndarray]] = {
     "prototypes": prototypes,
     "task2vec": task2vec,
     "text": text,
-    "gradient": gradient,
 }
 DEFAULT_BLOCKS = ("handcrafted", "prototypes", "task2vec")
 FORMAT = 2  # of what the numbers of a block mean: an embedder fitted on other meanings must not be read
@@ -130,7 +129,7 @@ def fit(supports: Sequence[SupportSet], blocks: Sequence[str] = DEFAULT_BLOCKS, 
     parts = [_raw(support, blocks) for support in supports]
     sizes = tuple(len(part) for part in parts[0])
     if any(tuple(len(part) for part in row) != sizes for row in parts):
-        raise EmbeddingError("support sets cannot share an embedding: their features (or gradients) differ in width")
+        raise EmbeddingError("support sets cannot share an embedding: their features differ in width")
     raw = np.stack([np.concatenate(row) for row in parts])
     mean, deviation = raw.mean(axis=0), raw.std(axis=0)
     moves = deviation > 1e-9 * np.maximum(np.abs(mean), 1.0)

@@ -26,7 +26,6 @@ class SupportSet(NamedTuple):
         language: BCP 47 code of its texts.
         label_features: frozen features of the label names or of the task's description, float32 ``(m, d)``; None
             where there are none.
-        gradient: statistics of the support gradient at the initialization ``(g,)``; None where there are none.
     """
 
     features: np.ndarray
@@ -37,7 +36,6 @@ class SupportSet(NamedTuple):
     domain: str = ""
     language: str = "en"
     label_features: np.ndarray | None = None
-    gradient: np.ndarray | None = None
 
 
 def check(support: SupportSet) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metapeft.embeddings.support import EmbeddingError, SupportSet
+from metapeft.embeddings.support import SupportSet
 
 
 def text(support: SupportSet) -> np.ndarray:
@@ -14,14 +14,3 @@ def text(support: SupportSet) -> np.ndarray:
     x = np.asarray(support.label_features, np.float64)
     mean = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)).mean(axis=0)
     return mean / max(float(np.linalg.norm(mean)), 1e-12)
-
-
-def gradient(support: SupportSet) -> np.ndarray:
-    """Statistics of the support gradient at the initialization, as given, ``(g,)`` float64.
-
-    Raises:
-        EmbeddingError: the support set has none.
-    """
-    if support.gradient is None:
-        raise EmbeddingError("block 'gradient' needs the statistics of a gradient; leave the block out")
-    return np.asarray(support.gradient, np.float64)

@@ -121,8 +121,15 @@ def inner_steps_of(outer: Outer, method: Method, index: int) -> int:
     return least + int(sampling.below(word, outer.inner_steps + 1 - least)[0])
 
 
-def support_set(task: Task, episode: Episode, frozen: np.ndarray) -> SupportSet:
-    """What an embedding may look at: the support set, and nothing else of the task."""
+def support_set(task: Task, episode: Episode, frozen: np.ndarray, names: np.ndarray | None = None) -> SupportSet:
+    """What an embedding may look at: the support set and the names of its classes, and nothing else of the task.
+
+    Args:
+        task: whose domain and language are read.
+        episode: its support side.
+        frozen: features of the support examples ``(n, d)``.
+        names: features of the classes' names ``(ways, d)``; None where they have none.
+    """
     return SupportSet(
         frozen,
         episode.support_y,
@@ -131,6 +138,7 @@ def support_set(task: Task, episode: Episode, frozen: np.ndarray) -> SupportSet:
         episode.support_lengths,
         domain=task.config.domain,
         language=task.language,
+        label_features=names,
     )
 
 
@@ -178,7 +186,8 @@ def item_of(
     support, query = states.episode(episode, task)
     embedding = np.zeros(0, np.float32)
     if embedder is not None:
-        embedding = embedder.embed(support_set(task, episode, np.array(support.hidden.frozen)))
+        named = names_for(embedder.blocks, task, episode, states)
+        embedding = embedder.embed(support_set(task, episode, np.array(support.hidden.frozen), named))
     return Item(
         support,
         query,
@@ -188,6 +197,13 @@ def item_of(
         episode.task_id,
         names=states.names(task, episode.classes) if names else None,
     )
+
+
+def names_for(blocks: Sequence[str], task: Task, episode: Episode, states: PoolStates) -> np.ndarray | None:
+    """Features of the classes' names ``(ways, d)``, where an embedding of these blocks reads them and there are any."""
+    if "text" not in blocks or task.names is None:
+        return None
+    return states.features(task, "names", episode.classes)
 
 
 def outer_step(

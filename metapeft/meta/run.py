@@ -35,6 +35,7 @@ from metapeft.meta.outer_loop import (
     begin,
     item_of,
     items_at,
+    names_for,
     outer_step,
     support_set,
     with_classes,
@@ -208,7 +209,8 @@ class Run:
         for number in range(options.episodes):
             episode, task = self.stream.episode(FITTED_FROM + number)
             frozen = self.states.features(task, "support", episode.support_rows)
-            supports.append(support_set(task, episode, frozen))
+            named = names_for(options.blocks, task, episode, self.states)
+            supports.append(support_set(task, episode, frozen, named))
             names.append(task.config.task_id)
             if number % 100 == 99:
                 self._say(f"task embedding: {number + 1} of {options.episodes} episodes")

@@ -14,7 +14,7 @@ from metapeft.embeddings.handcrafted import handcrafted
 from metapeft.embeddings.prototypes import SCALARS, prototypes
 from metapeft.embeddings.support import EmbeddingError, check
 from metapeft.embeddings.task2vec import FLOOR, task2vec
-from metapeft.embeddings.text import gradient, text
+from metapeft.embeddings.text import text
 from metapeft.heads import cosine_head, cross_entropy
 from metapeft.mlx import mx
 from metapeft.tasks.features import NUMERIC, VECTOR_DIMS
@@ -27,7 +27,7 @@ COUNTS = st.lists(st.integers(1, 5), min_size=2, max_size=6).map(tuple)
 @given(seed=st.integers(0, 999), shots=COUNTS, points=st.booleans())
 def test_no_block_depends_on_the_order_of_examples_or_classes(seed, shots, points):
     names = np.random.default_rng(seed).normal(size=(len(shots), 12)).astype(np.float32)
-    support = made(seed, shots=shots, points=points, label_features=names, gradient=np.ones(3, np.float32))
+    support = made(seed, shots=shots, points=points, label_features=names)
     other = reordered(support, seed + 1)
     for block in (*BLOCKS.values(), lambda s: task2vec(s, samples=20)):
         np.testing.assert_allclose(block(other), block(support), atol=1e-6)
@@ -103,12 +103,6 @@ def test_text_is_the_mean_direction_of_what_the_task_says():
     said = np.array([[2, 0, 0], [0, 5, 0]], np.float32)
     np.testing.assert_allclose(text(made(width=3, label_features=said)), np.array([1, 1, 0]) / 2**0.5)
     np.testing.assert_array_equal(text(made(width=3)), 0)
-
-
-def test_gradient_is_taken_as_given():
-    np.testing.assert_array_equal(gradient(made(gradient=np.arange(3.0))), [0, 1, 2])
-    with pytest.raises(EmbeddingError, match="leave the block out"):
-        gradient(made())
 
 
 @pytest.mark.parametrize(

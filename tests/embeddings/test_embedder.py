@@ -61,11 +61,7 @@ def test_parts_that_are_refused(embedder, facts, arrays, message):
 @pytest.mark.parametrize("blocks", [(name,) for name in BLOCKS] + [DEFAULT_BLOCKS, tuple(BLOCKS)])
 def test_every_block_can_be_switched(blocks):
     rng = np.random.default_rng(0)
-    extra = [
-        {"label_features": rng.normal(size=(3, 12)).astype(np.float32), "gradient": rng.normal(size=4)}
-        for _ in range(9)
-    ]
-    supports = [made(seed, **more) for seed, more in enumerate(extra)]
+    supports = [made(seed, label_features=rng.normal(size=(3, 12)).astype(np.float32)) for seed in range(9)]
     one = fit(supports, blocks, dims=5)
     assert one.blocks == blocks
     assert len(one.sizes) == len(blocks)
@@ -133,8 +129,8 @@ def test_errors():
         fit([made(), made(width=5)])
     with pytest.raises(EmbeddingError, match="another backbone"):
         fit(supports).embed(made(width=5))
-    with pytest.raises(EmbeddingError, match="block 'gradient' .* not finite"):
-        fit([made(gradient=np.array([np.inf]))], ("gradient",))
+    with pytest.raises(EmbeddingError, match="block 'text' .* not finite"):
+        fit([made(label_features=np.full((3, 12), np.inf))], ("text",))
 
 
 def test_families_of_a_made_suite_cluster():

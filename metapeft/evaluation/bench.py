@@ -1,0 +1,281 @@
+"""A meta-trained checkpoint on tasks it never saw: every method on the same episodes, one cell a task and shots.
+
+What a cell is: see `tables`. The methods:
+
+- ``frozen``: cosine prototypes on frozen features
+- ``static, mix m``: the learned base without the generated term; m is the weight of adapted beside frozen features
+- ``hypernetwork, mix m``: with it
+- ``shuffled, mix m``: as hypernetwork, with the embedding of a training episode drawn by chance
+- ``random``: a random adapter and a random linear head after Adam steps, on the first episodes
+- ``auto``: one of frozen, static and hypernetwork and a mix, chosen on the support set (`meta.select`)
+- ``… + names``: the names of the classes are examples of them too
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metapeft.adapters.lora import LoraConfig
+from metapeft.backbones.backbone import Backbone
+from metapeft.episodes.episode import Episode
+from metapeft.episodes.sampler import EpisodeSampler
+from metapeft.evaluation.metrics import macro_f1
+from metapeft.heads import accuracy
+from metapeft.meta import checkpoint as checkpoints
+from metapeft.meta.checkpoint import Checkpoint
+from metapeft.meta.inner_loop import Examples
+from metapeft.meta.methods import Item, Method, Setup, method_named
+from metapeft.meta.outer_loop import item_of
+from metapeft.meta.readings import accuracies, random_curve
+from metapeft.meta.run import learner_of
+from metapeft.meta.select import Candidate, Features, Prior, candidates_of, choose, fit_prior, nearness, read
+from metapeft.meta.states import PoolStates
+from metapeft.meta.stream import limited, sampler_of
+from metapeft.mlx import mx
+from metapeft.tasks import sampling
+from metapeft.tasks.task import Task
+
+PRIOR_SEED, TEST_SEED = 30_000, 50_000  # apart from the seeds of training and validation episodes
+PRIOR_SHOTS = (1, 5)
+CURVE_STEPS = (0, 1, 2, 3, 5, 10)
+NAMES = " + names"
+
+
+class Sizes(NamedTuple):
+    """Sizes of an evaluation.
+
+    Attributes:
+        ways: classes of an episode; a task with fewer gives all it has.
+        query: query examples a class; twice as many in two-way episodes.
+        episodes: a task and number of shots.
+        random_episodes: of them, how many a random start is adapted to.
+        curve_episodes: of them, how many are adapted step by step.
+        random_steps: Adam steps of a random start, at most 10.
+        rows: rows of each pool that episodes are drawn from.
+        folds: of the cross-validation of auto.
+        seed: of the episodes.
+    """
+
+    ways: int = 5
+    query: int = 5
+    episodes: int = 600
+    random_episodes: int = 100
+    curve_episodes: int = 0
+    random_steps: int = 5
+    rows: int = 2000
+    folds: int = 5
+    seed: int = 0
+
+
+class Opened(NamedTuple):
+    """A checkpoint, ready to be read.
+
+    Attributes:
+        backbone: that it was trained for.
+        checkpoint: its parameters and facts.
+        method: that trained it.
+        setup: as in training.
+        lora: which maps are adapted.
+        states: frozen features and hidden states of tasks.
+        based: features with the learned base, which is the same in every episode: once a text.
+        candidates: what can be chosen, with and without names; the frozen prototype first.
+    """
+
+    backbone: Backbone
+    checkpoint: Checkpoint
+    method: Method
+    setup: Setup
+    lora: LoraConfig
+    states: PoolStates
+    based: PoolStates
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return self.checkpoint.facts
+
+    @property
+    def meta(self) -> Any:
+        return self.checkpoint.state.meta
+
+
+def open_checkpoint(path: str, backbone: Backbone, steps: int = 0) -> Opened:
+    """Open a checkpoint.
+
+    Args:
+        path: its folder.
+        backbone: the one it was trained for.
+        steps: gradient steps that are tried beside none, at the mix of training.
+
+    Raises:
+        CheckpointError: it is not there, damaged, or for another backbone.
+    """
+    checkpoint = checkpoints.load(path, backbone)
+    facts = checkpoint.facts
+    method, lora = method_named(facts["method"]), LoraConfig(**facts["lora"])
+    learner = learner_of(backbone, lora, facts["head"], facts["mix"])
+    longest = facts["max_tokens"]
+    base = checkpoint.state.meta["base"]
+    return Opened(
+        backbone,
+        checkpoint,
+        method,
+        Setup(learner, checkpoints.hypernetwork_of(facts, backbone)),
+        lora,
+        PoolStates(backbone, learner.depth, longest),
+        PoolStates(backbone, learner.depth, longest, adapter=base, scale=lora.scale),
+        candidates_of(method, steps, facts["mix"], names=True),
+    )
+
+
+def sampler(opened: Opened, task: Task, shots: int, sizes: Sizes, seed: int) -> EpisodeSampler:
+    """The sampler of a task's episodes."""
+    ways = min(sizes.ways, task.config.num_classes)
+    query = sizes.query * (2 if ways == 2 else 1)
+    return sampler_of(task, ways, shots, query, opened.facts["max_tokens"], seed)
+
+
+def read_episode(opened: Opened, episode: Episode, task: Task) -> tuple[Item, dict[str, Features], float]:
+    """An episode, its features with the learned base, and its cosine to the nearest training episode."""
+    item = item_of(episode, task, opened.states, opened.checkpoint.embedder, names=True)
+    side = "support" if task.one_pool else "query"
+    parts = [("support", episode.support_rows), (side, episode.query_rows), ("names", episode.classes)]
+    based = [
+        None if name == "names" and task.names is None else mx.array(opened.based.features(task, name, rows))
+        for name, rows in parts
+    ]
+    near = 0.0
+    if opened.checkpoint.embedder is not None:
+        near = nearness(opened.checkpoint.library, np.array(item.embedding))
+    return item, {"static": Features(*based)}, near
+
+
+def prior_of(opened: Opened, validation: Sequence[Task], sizes: Sizes, episodes: int) -> Prior:
+    """The prior of auto: gains over the frozen prototype on the checkpoint's validation tasks.
+
+    Args:
+        opened: the checkpoint.
+        validation: its validation tasks.
+        sizes: of the episodes.
+        episodes: a task, with each of `PRIOR_SHOTS`.
+    """
+    similarity: list[float] = []
+    gains: dict[str, list[float]] = {c.name: [] for c in opened.candidates[1:]}
+    for task in (limited(task, sizes.rows) for task in validation):
+        for shots in PRIOR_SHOTS:
+            for episode in sampler(opened, task, shots, sizes, PRIOR_SEED).episodes(0, episodes):
+                item, known, near = read_episode(opened, episode, task)
+                right = _right(opened, item, opened.candidates, known)[0]
+                similarity.append(near)
+                for name in gains:
+                    gains[name].append(right.get(name, right["frozen"]) - right["frozen"])
+    return fit_prior(np.array(similarity), {name: np.array(gain) for name, gain in gains.items()})
+
+
+def cell_of(
+    opened: Opened, task: Task, shots: int, sizes: Sizes, prior: Prior, note: Callable[[int], None] = lambda done: None
+) -> dict[str, Any]:
+    """Every method on the episodes of one task.
+
+    Args:
+        opened: the checkpoint.
+        task: to test on.
+        shots: support examples a class, or what the task has.
+        sizes: of the episodes.
+        prior: of auto.
+        note: told how many episodes are done, for progress.
+
+    Returns:
+        A cell, see `tables`, with ``macro_f1`` beside ``accuracy`` for what is neither random nor chosen.
+    """
+    began = time.perf_counter()
+    drawn = sampler(opened, task, shots, sizes, TEST_SEED + sizes.seed)
+    scores: dict[str, list[float]] = {}
+    f1: dict[str, list[float]] = {}
+    curves: dict[str, list[list[float]]] = {}
+    plain = tuple(c for c in opened.candidates if not c.names)
+    offered = {"auto": plain, f"auto{NAMES}": opened.candidates}
+    chosen: dict[str, Counter[str]] = {name: Counter() for name in offered}
+    generated = tuple(c for c in opened.candidates if c.start == "hypernetwork" and c.mix == opened.facts["mix"])
+    similarity = []
+    for number, episode in enumerate(drawn.episodes(0, sizes.episodes)):
+        item, known, near = read_episode(opened, episode, task)
+        right, own_f1 = _right(opened, item, opened.candidates, known)
+        if generated:
+            swapped, _ = _right(opened, item._replace(embedding=_stranger(opened, task, episode.index)), generated, {})
+            right |= {name.replace("hypernetwork", "shuffled"): value for name, value in swapped.items()}
+        if number < sizes.random_episodes:
+            curve = random_curve(opened.setup.learner, opened.lora, item, sizes.random_steps, episode.index)
+            right["random"] = curve[-1]
+        part = _part(opened, task, episode)
+        for name, candidates in offered.items():
+            choice = choose(
+                opened.setup, opened.method, opened.meta, item, part, candidates, prior, near, sizes.folds, known
+            )
+            chosen[name][choice.candidate.name] += 1
+            right[name] = right[choice.candidate.name]
+        similarity.append(near)
+        for name, value in right.items():
+            scores.setdefault(name, []).append(value)
+        for name, value in own_f1.items():
+            f1.setdefault(name, []).append(value)
+        if number < sizes.curve_episodes:
+            for name, curve in _curves(opened, item, episode.index).items():
+                curves.setdefault(name, []).append([curve[step] for step in CURVE_STEPS])
+        note(number + 1)
+    return {
+        "task": task.config.task_id,
+        "family": task.config.task_family,
+        "ways": drawn.n_way,
+        "shots": drawn.k_shot,
+        "query": drawn.query_size,
+        "accuracy": scores,
+        "macro_f1": f1,
+        "curves": curves,
+        "curve_steps": list(CURVE_STEPS),
+        "chosen": {name: dict(counts) for name, counts in chosen.items()},
+        "similarity": float(np.mean(similarity)),
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def _right(
+    opened: Opened, item: Item, candidates: Sequence[Candidate], known: dict[str, Features]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Query accuracy and macro-F1 of every candidate."""
+    logits = read(opened.setup, opened.method, opened.meta, item, candidates, known)
+    right = {name: float(accuracy(each, item.query.labels)) for name, each in logits.items()}
+    labels = np.array(item.query.labels)
+    return right, {name: macro_f1(labels, np.array(each).argmax(axis=1)) for name, each in logits.items()}
+
+
+def _stranger(opened: Opened, task: Task, index: int) -> mx.array:
+    """The embedding of a training episode, drawn by the number of the episode."""
+    library = opened.checkpoint.library
+    drawn = sampling.fold(sampling.key_of("stranger", task.config.task_id), index)
+    return mx.array(library[int(sampling.below(drawn, len(library))[0])])
+
+
+def _curves(opened: Opened, item: Item, number: int) -> dict[str, list[float]]:
+    """Accuracy after 0, 1, … 10 steps from the learned starts and from a random one; no names."""
+    most = CURVE_STEPS[-1]
+    item = item._replace(names=None)
+    base = {name: branch for name, branch in opened.meta.items() if name != "generator"}
+    starts = {"static": base} | ({"hypernetwork": opened.meta} if "generator" in opened.meta else {})
+    steps = most if opened.method.steps else 0
+    out = {}
+    for name, meta in starts.items():
+        curve = accuracies(opened.setup, opened.method, meta, item, steps)
+        out[f"{name}, mix {opened.facts['mix']:g}"] = curve + curve[-1:] * (most - steps)
+    out["random"] = random_curve(opened.setup.learner, opened.lora, item, most, number)
+    return out
+
+
+def _part(opened: Opened, task: Task, episode: Episode) -> Callable[[np.ndarray], Examples]:
+    """Support examples by their number in the episode."""
+    return lambda rows: opened.states.examples(task, "support", episode.support_rows[rows], episode.support_y[rows])
