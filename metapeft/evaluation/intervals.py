@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+
+BLOCK = 2**22  # numbers drawn at once: the episodes of a whole benchmark, resampled 10,000 times, are gigabytes
 
 
 def bootstrap_interval(
@@ -36,9 +40,14 @@ def bootstrap_interval(
         raise ValueError(f"{np.count_nonzero(~np.isfinite(values))} of {values.size} values are not finite")
     if resamples < 1 or not 0 < level < 1:
         raise ValueError(f"resamples must be at least 1 and level between 0 and 1, got {resamples} and {level}")
-    drawn = rng.integers(len(values), size=(resamples, len(values)))
     # Deviations are averaged, not values: equal values then give their own value, not one a rounding away from it.
-    means = values[0] + (values - values[0])[drawn].mean(axis=1)
+    deviations = values - values[0]
+    means = values[0] + np.concatenate(
+        [
+            deviations[rng.integers(len(values), size=(rows, len(values)))].mean(axis=1)
+            for rows in _blocks(resamples, values.size)
+        ]
+    )
     outside = (1 - level) / 2
     return np.quantile(means, [outside, 1 - outside], axis=0)
 
@@ -69,8 +78,19 @@ def paired_p_value(first: np.ndarray, second: np.ndarray, rng: np.random.Generat
     difference = np.asarray(first, np.float64) - np.asarray(second, np.float64)
     if not np.isfinite(difference).all():
         raise ValueError("paired values must be finite")
-    signs = rng.integers(0, 2, size=(flips, len(difference)), dtype=np.int8) * 2 - 1
-    means = np.abs(signs @ difference)
     rounding = 1e-12 * np.abs(difference).sum()
-    as_far = np.count_nonzero(means >= abs(difference.sum()) - rounding)
+    as_far = 0
+    for rows in _blocks(flips, len(difference)):
+        signs = rng.integers(0, 2, size=(rows, len(difference)), dtype=np.int8) * 2 - 1
+        as_far += np.count_nonzero(np.abs(signs @ difference) >= abs(difference.sum()) - rounding)
     return (as_far + 1) / (flips + 1)
+
+
+def _blocks(rows: int, width: int) -> Iterator[int]:
+    """Row counts that sum to `rows`, each but the last a multiple of 4 and about `BLOCK` numbers of `width` columns.
+
+    With a multiple of 4 the generator gives int8s as if there were no blocks: it makes four of them at a time.
+    """
+    most = max(BLOCK // max(width, 1) // 4, 1) * 4
+    for first in range(0, rows, most):
+        yield min(most, rows - first)

@@ -94,3 +94,12 @@ def test_no_difference_is_no_evidence_and_a_large_one_is() -> None:
 def test_pairs_that_are_none(first, second) -> None:
     with pytest.raises(ValueError, match="paired values"):
         paired_p_value(np.array(first), np.array(second), np.random.default_rng(0))
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, other = rng(1).random((2, 101))
+    whole = bootstrap_interval(values, rng(2)), paired_p_value(values, other, rng(3), flips=1001)
+    monkeypatch.setattr("metapeft.evaluation.intervals.BLOCK", 5000)
+    blocks = bootstrap_interval(values, rng(2)), paired_p_value(values, other, rng(3), flips=1001)
+    np.testing.assert_array_equal(whole[0], blocks[0])
+    assert 0.05 < whole[1] == blocks[1] < 1

@@ -1,0 +1,200 @@
+"""From accuracies of episodes to the rows of a result: means, intervals, paired tests.
+
+A cell is what one task and number of shots gave::
+
+    {"task": str, "family": str, "track": str, "ways": int, "shots": int, "query": int, "similarity": float,
+     "seconds": float,
+     "accuracy": {method: [accuracy of each episode, 0 to 1]},   # "random" may have the first episodes only
+     "curves": {method: [[accuracy after each of "curve_steps"] of each episode]},   # or {}
+     "curve_steps": [0, 1, 2, 3, 5, 10],                          # where there are curves
+     "chosen": {"auto": {candidate: episodes}, "auto + names": {…}}}
+
+Every figure over several cells is a mean of the cells' means: a cell with more episodes does not count for more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from metapeft.evaluation.intervals import bootstrap_interval, paired_p_value
+
+Cell = dict[str, Any]
+STARTS = ("static", "hypernetwork", "shuffled")
+NAMES = " + names"  # ends the name of a method for which the classes' names are examples too
+FACTS = ("task", "family", "track", "ways", "shots", "query", "similarity")
+
+
+def columns(cells: Sequence[Cell], mix: float) -> list[str]:
+    """The methods that a table shows: every start at the mix of training, without and with names."""
+    shown = ["frozen", *(f"{start}, mix {mix:g}" for start in STARTS), "random", "auto"]
+    shown += [f"{name}{NAMES}" for name in shown if name != "random"]
+    return [name for name in shown if any(name in cell["accuracy"] for cell in cells)]
+
+
+def compared(mix: float) -> list[tuple[str, str]]:
+    """Pairs of methods that are tested against each other on the same episodes."""
+    pairs = []
+    for names in ("", NAMES):
+        static, own, swapped = (f"{start}, mix {mix:g}{names}" for start in STARTS)
+        auto, frozen = f"auto{names}", f"frozen{names}"
+        pairs += [(static, frozen), (own, frozen), (own, static), (own, swapped), (auto, frozen), (auto, static)]
+        pairs += [(auto, "random"), (own, "random")]
+    return [*pairs, (f"auto{NAMES}", "frozen")]
+
+
+def rows_of(cells: Iterable[Cell], seed: int = 0) -> list[dict[str, Any]]:
+    """One row a method, task and number of shots.
+
+    Args:
+        cells: see above; each has accuracies of ``frozen``.
+        seed: of the resamples and the flips.
+
+    Returns:
+        `FACTS` of the cell; ``method``, ``metric`` (accuracy), ``mean``, ``ci95`` (95 % bootstrap interval),
+        ``episodes``, ``p_against_frozen`` (paired sign-flip test) and ``chosen`` (None but for auto).
+
+    Raises:
+        ValueError: a method has no episode, or more than ``frozen``.
+    """
+    rows = []
+    for cell in cells:
+        frozen = np.array(cell["accuracy"]["frozen"])
+        for name, given in cell["accuracy"].items():
+            values = np.array(given)
+            low, high = bootstrap_interval(values, np.random.default_rng(seed))
+            rows.append(
+                {key: cell[key] for key in FACTS}
+                | {
+                    "method": name,
+                    "metric": "accuracy",
+                    "mean": float(np.mean(values)),
+                    "ci95": [float(low), float(high)],
+                    "episodes": len(values),
+                    "p_against_frozen": paired_p_value(values, frozen[: len(values)], np.random.default_rng(seed)),
+                    "chosen": cell["chosen"].get(name),
+                }
+            )
+    return rows
+
+
+def mean_of(samples: Sequence[np.ndarray], seed: int = 0) -> tuple[float, float, float]:
+    """Mean of the samples' means, with a 95 % bootstrap interval: resampled within each sample.
+
+    The interval is that of these tasks, not of tasks in general: it does not say how another task would do.
+
+    Args:
+        samples: a figure an episode, ``(n_i,)`` each.
+        seed: of the resamples.
+
+    Returns:
+        Mean, lower and upper end.
+
+    Raises:
+        ValueError: there is no sample, or one is empty.
+    """
+    if not samples or not all(map(len, samples)):
+        raise ValueError("a mean needs samples, and each an episode")
+    centre = float(np.mean([np.mean(sample) for sample in samples]))
+    # Deviations from each sample's own mean, weighted so that their mean varies as the mean of means does.
+    weighted = [_weight(sample, samples) * (sample - np.mean(sample)) for sample in samples]
+    low, high = bootstrap_interval(np.concatenate(weighted), np.random.default_rng(seed))
+    return centre, centre + float(low), centre + float(high)
+
+
+def paired(cells: Iterable[Cell], first: str, second: str, seed: int = 0) -> dict[str, Any] | None:
+    """How much better one method is than another on the same episodes.
+
+    Where a method has fewer episodes in a cell, only these count.
+
+    Returns:
+        ``first``, ``second``, ``cells``, ``episodes``, ``difference`` (of accuracies, mean over cells), ``ci95`` and
+        ``p`` (sign-flip); None where no cell has both.
+    """
+    samples = []
+    for cell in cells:
+        values = [np.array(cell["accuracy"].get(name, [])) for name in (first, second)]
+        episodes = min(map(len, values))
+        if episodes:
+            samples.append(values[0][:episodes] - values[1][:episodes])
+    if not samples:
+        return None
+    difference, low, high = mean_of(samples, seed)
+    weighted = np.concatenate([_weight(sample, samples) * sample for sample in samples])
+    return {
+        "first": first,
+        "second": second,
+        "cells": len(samples),
+        "episodes": len(weighted),
+        "difference": difference,
+        "ci95": [low, high],
+        "p": paired_p_value(weighted, np.zeros_like(weighted), np.random.default_rng(seed)),
+    }
+
+
+def _weight(sample: np.ndarray, samples: Sequence[np.ndarray]) -> float:
+    """The mean over all episodes, each with its weight, is the mean of the samples' means."""
+    return sum(map(len, samples)) / (len(samples) * len(sample))
+
+
+def by_family(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
+    """Cells of each family, families in the order in which they come."""
+    out: dict[str, list[Cell]] = {}
+    for cell in cells:
+        out.setdefault(cell["family"], []).append(cell)
+    return out
+
+
+def shares(cells: Iterable[Cell], name: str) -> dict[str, float]:
+    """Share of episodes in which auto chose each candidate, the most frequent first; empty where auto was not run.
+
+    Args:
+        cells: see above.
+        name: ``auto`` or ``auto + names``.
+    """
+    counts = sum((Counter(cell["chosen"].get(name, {})) for cell in cells), Counter())
+    return {chosen: count / counts.total() for chosen, count in counts.most_common()}
+
+
+def accuracy_table(
+    cells: Sequence[Cell], rows: Iterable[dict[str, Any]], names: Sequence[str]
+) -> tuple[list[list[str]], list[list[str]]]:
+    """Figures as text, in %: a line a cell, a column a method.
+
+    Args:
+        cells: the lines.
+        rows: what `rows_of` says of them.
+        names: the methods.
+
+    Returns:
+        ``mean ± half the width of the interval`` of each cell and method; and for each number of shots, in the order
+        in which they come, the shots, the number of tasks and the mean of each method. "" where there is no figure.
+    """
+    known = {(row["task"], row["shots"], row["method"]): row for row in rows}
+    lines = []
+    for cell in cells:
+        found = [known.get((cell["task"], cell["shots"], name)) for name in names]
+        lines.append([f"{percent(row['mean'])} ± {_half(row['ci95'])}" if row else "" for row in found])
+    means = []
+    for shots in dict.fromkeys(cell["shots"] for cell in cells):
+        own = [cell["task"] for cell in cells if cell["shots"] == shots]
+        figures = [[known[task, shots, name]["mean"] for task in own if (task, shots, name) in known] for name in names]
+        means.append([str(shots), str(len(own)), *(percent(float(np.mean(f))) if f else "" for f in figures)])
+    return lines, means
+
+
+def percent(value: float) -> str:
+    """0.8312 is ``83.1``."""
+    return f"{100 * value:.1f}"
+
+
+def points(value: float) -> str:
+    """A difference of accuracies: 0.0312 is ``+3.1``."""
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def _half(interval: Sequence[float]) -> str:
+    return f"{50 * (interval[1] - interval[0]):.1f}"
