@@ -130,7 +130,7 @@ def test_errors():
     with pytest.raises(EmbeddingError, match="another backbone"):
         fit(supports).embed(made(width=5))
     with pytest.raises(EmbeddingError, match="block 'text' .* not finite"):
-        fit([made(label_features=np.full((3, 12), np.inf))], ("text",))
+        fit([made(label_features=np.full((3, 12), np.nan))], ("text",))
 
 
 def test_families_of_a_made_suite_cluster():

@@ -1,0 +1,100 @@
+"""`python -m metapeft.evaluate checkpoint=DIR suite=DIR`: a checkpoint on tasks it never saw."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from metapeft import atomic, cli
+
+DESCRIPTION = "A meta-trained checkpoint on tasks it never saw, beside frozen, static and random starts; a report."
+EXAMPLES = [
+    "python -m metapeft.evaluate checkpoint=runs/train/quickstart-hypernetwork-nano/best suite=runs/suites/quickstart",
+    "python -m metapeft.evaluate checkpoint=runs/train/NAME/best suite=runs/suites/all test=[topic] shots=[1,5]",
+]
+AtLeast1 = Annotated[int, Field(ge=1)]
+
+
+class EvaluateConfig(BaseModel):
+    """Options of `metapeft evaluate`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    checkpoint: str = Field(description="folder of a checkpoint that `metapeft train` wrote")
+    suite: str = Field(description="folder that `metapeft build` wrote")
+    more: list[str] = Field(default=[], description="further suites, where training or validation tasks lie there")
+    backbone: str = Field(default="nano", description="the one it was trained for; mlp for points")
+    test: list[str] = Field(
+        default=[], description="tasks or families to test on; default: all that it was not trained or validated on"
+    )
+    track: Literal["auto", "episode", "class", "domain", "family"] = Field(
+        default="auto",
+        description="what the result promises: new episodes of known tasks, new classes of a known source, new sources "
+        "of a known family, or a new family; a broken promise is refused. auto: says of each task what holds",
+    )
+    out: str | None = Field(default=None, description="folder of the result; default runs/evaluate/<run>")
+    shots: Annotated[list[AtLeast1], Field(min_length=1)] = Field(
+        default=[1, 5, 10, 20], description="support examples a class"
+    )
+    ways: int = Field(default=5, ge=2, description="classes of an episode, or all of a task that has fewer")
+    query: int = Field(default=5, ge=1, description="query examples a class; twice as many in two-way episodes")
+    episodes: int = Field(default=600, ge=2, description="episodes a task and number of shots")
+    steps: int = Field(default=0, ge=0, le=10, description="gradient steps that auto may take beside none")
+    random_steps: int = Field(default=5, ge=1, le=10, description="Adam steps of the random start")
+    random_episodes: int = Field(default=100, ge=2, description="episodes of the random start, at most")
+    curve_episodes: int = Field(default=0, ge=0, description="episodes that are read after 0, 1, 2, 3, 5, 10 steps")
+    rows: int = Field(default=2000, ge=16, description="rows of each pool that episodes are drawn from")
+    prior_episodes: int = Field(default=30, ge=1, description="episodes a validation task for the prior of auto")
+    folds: int = Field(default=5, ge=2, description="of the cross-validation of auto")
+    seed: int = Field(default=0, ge=0, description="of the episodes")
+    html: bool = Field(default=True, description="write report.html too (needs matplotlib)")
+
+
+def evaluate(config: EvaluateConfig) -> int:
+    """Run the verb.
+
+    Raises:
+        MetapeftError: see the message.
+    """
+    from metapeft.evaluation.run import Evaluation
+
+    return Evaluation(config).go()
+
+
+def settings_of(config: EvaluateConfig, facts: dict[str, Any]) -> dict[str, Any]:
+    """What the figures of a cell depend on: all but which cells there are and where they go."""
+    watching = {"suite", "more", "checkpoint", "out", "test", "shots", "html", "track", "backbone"}
+    settings = config.model_dump(exclude=watching) | {"checkpoint": facts["settings"], "step": facts["step"]}
+    return json.loads(json.dumps(settings))
+
+
+def default_out(config: EvaluateConfig) -> Path:
+    """Where a result goes when nothing is said."""
+    return Path("runs/evaluate") / Path(config.checkpoint).resolve().parent.name
+
+
+def write(folder: Path, result: dict[str, Any], html: bool) -> list[Path]:
+    """Write `result.json`, `report.md` and, if asked, `report.html`; returns their paths."""
+    from metapeft.evaluation import report
+
+    texts = {"result.json": atomic.canonical_json(result), "report.md": report.markdown(result)}
+    if html:
+        texts["report.html"] = report.html(result)
+    for name, text in texts.items():
+        atomic.write_text(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of the verb."""
+    return cli.run(
+        evaluate, EvaluateConfig, argv, prog="metapeft evaluate", description=DESCRIPTION, examples=EXAMPLES
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""An evaluation: which tasks, cell by cell, and how it goes on after a kill."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metapeft import atomic
+from metapeft.embeddings.similarity import rank_correlation
+from metapeft.errors import EpisodeError
+from metapeft.evaluation.bench import (
+    TEST_SEED,
+    Opened,
+    Sizes,
+    cell_of,
+    open_checkpoint,
+    prior_of,
+    sampler,
+)
+from metapeft.evaluation.criteria import criteria
+from metapeft.evaluation.protocol import Origin, check_apart, episodes_sha256, origin_of, track_of
+from metapeft.evaluation.tables import Cell, columns, percent, rows_of
+from metapeft.meta.run import tasks_and_backbone
+from metapeft.meta.select import Prior
+from metapeft.meta.stream import limited, split_tasks
+from metapeft.tasks.suite import Suite
+from metapeft.tasks.task import Task
+
+if TYPE_CHECKING:
+    from metapeft.evaluate import EvaluateConfig
+
+_PARTS = ("training", "validation")
+
+
+class Evaluation:
+    """An evaluation, set up: everything is checked before the first episode.
+
+    Args:
+        config: what was asked for.
+
+    Raises:
+        MetapeftError: no suite, backbone, checkpoint or task, a validation task that is in no suite, or a test task
+            that is not apart from training as `track` promises.
+    """
+
+    def __init__(self, config: EvaluateConfig):
+        from metapeft.evaluate import default_out, settings_of
+
+        self.config = config
+        self.suite = Suite(config.suite)
+        suites = [self.suite, *(Suite(path) for path in config.more)]
+        tasks, backbone = tasks_and_backbone(self.suite, config.backbone, 0)
+        self.home = {task.config.task_id: self.suite for task in tasks}
+        for suite in suites[1:]:
+            further, _ = tasks_and_backbone(suite, config.backbone, 0)
+            self.home |= {task.config.task_id: suite for task in further}
+            tasks += further
+        self.opened: Opened = open_checkpoint(config.checkpoint, backbone, config.steps)
+        facts = self.opened.facts
+        self.seen = {*facts["training"], *facts["validation"]}
+        unseen = [task.config.task_id for task in tasks if task.config.task_id not in self.seen]
+        self.test, _ = split_tasks(tasks, config.test or unseen)
+        if not self.test:
+            raise EpisodeError(f"{config.suite}: no task is left that the checkpoint was not trained or validated on")
+        self.validation = [task for task in tasks if task.config.task_id in facts["validation"]]
+        missing = sorted(set(facts["validation"]) - {task.config.task_id for task in self.validation})
+        if missing:
+            raise EpisodeError(f"validation tasks {', '.join(missing)} are in none of the suites\n  name theirs: more=")
+        self.tracks = self._tracks(facts)
+        self.settings = settings_of(config, facts)
+        self.out = Path(config.out) if config.out else default_out(config)
+        names = Sizes._fields
+        self.sizes = Sizes(**{name: getattr(config, name) for name in names})
+        self.prior: Prior | None = None
+
+    def go(self) -> int:
+        """Evaluate; returns the exit code."""
+        from metapeft.evaluate import write
+
+        config, mix = self.config, self.opened.facts["mix"]
+        print(f"checkpoint  {config.checkpoint} ({self.opened.facts['method']}, step {self.opened.facts['step']})")
+        print(f"test        {len(self.test)} tasks x {len(config.shots)} shots x {config.episodes} episodes")
+        if self.suite.manifest["origin"] == "synthetic":
+            print("            SYNTHETIC: figures say nothing about real text")
+        cells: list[Cell] = []
+        for task in (limited(task, config.rows) for task in self.test):
+            for shots in config.shots:
+                cell = self._cell(task, shots)
+                if cell["shots"] != shots and any(
+                    (c["task"], c["shots"]) == (cell["task"], cell["shots"]) for c in cells
+                ):
+                    continue  # the task cannot give so many shots, and what it can give is there
+                cells.append(cell)
+                said = ", ".join(f"{n} {percent(float(np.mean(cell['accuracy'][n])))}" for n in columns([cell], mix))
+                print(f"{cell['task']}, {cell['ways']} ways, {cell['shots']} shots: {said}", flush=True)
+        result = self._result(cells)
+        written = write(self.out, result, config.html)
+        for line in result["criteria"]:
+            print(f"{line['verdict']:<13} {line['criterion']}: {line['method']}, {line['scope']}")
+        print("report      " + ", ".join(map(str, written)))
+        return 0
+
+    def _cell(self, task: Task, shots: int) -> Cell:
+        """A finished cell, or the cell computed."""
+        path = self.out / "cells" / f"{task.config.task_id}-{shots}.json"
+        if path.exists():
+            cell = json.loads(path.read_text(encoding="utf-8"))
+            if cell.get("settings") == self.settings:
+                return cell
+        if self.prior is None:
+            self.prior = prior_of(self.opened, self.validation, self.sizes, self.config.prior_episodes)
+        began, said = time.perf_counter(), 0.0
+
+        def note(done: int) -> None:
+            nonlocal said
+            now = time.perf_counter()
+            if now - said > 10:
+                left = (now - began) / done * (self.config.episodes - done)
+                print(f"  {task.config.task_id}, {shots} shots: episode {done}, {left:.0f} s left", flush=True)
+                said = now
+
+        drawn = sampler(self.opened, task, shots, self.sizes, TEST_SEED + self.sizes.seed)
+        cell = cell_of(self.opened, task, shots, self.sizes, self.prior, note) | {
+            "track": self.tracks[task.config.task_id],
+            "episodes_sha256": episodes_sha256(drawn.episodes(0, self.sizes.episodes)),
+            "settings": self.settings,
+        }
+        atomic.write_text(path, atomic.canonical_json(cell))
+        return cell
+
+    def _tracks(self, facts: dict[str, Any]) -> dict[str, str]:
+        """How far each test task is from training; refuses what breaks the promise."""
+        track = self.config.track
+        known: dict[str, Origin] = {}
+
+        def origin(task_id: str) -> Origin:
+            if task_id not in known:
+                known[task_id] = origin_of(self.home[task_id], task_id)
+            return known[task_id]
+
+        training, validation = ([origin(name) for name in facts[part] if name in self.home] for part in _PARTS)
+        seen = [*training, *validation]
+        out: dict[str, str] = {}
+        for task in self.test:
+            own = origin(task.config.task_id)
+            found = track_of(own, seen) if track == "auto" else track
+            if found == "episode" and track == "auto":
+                raise EpisodeError(
+                    f"the checkpoint was trained or validated on '{own.task_id}'\n"
+                    "  track=episode tests new episodes of known tasks; leave it out for anything else"
+                )
+            check_apart(training, validation, [own], found)
+            out[own.task_id] = found
+        return out
+
+    def _result(self, cells: list[Cell]) -> dict[str, Any]:
+        facts, config = self.opened.facts, self.config
+        kept = [{key: value for key, value in cell.items() if key != "settings"} for cell in cells]
+        return {
+            "verb": "evaluate",
+            "suite": self.suite.manifest["name"],
+            "suite_sha256": self.suite.sha256,
+            "origin": self.suite.manifest["origin"],
+            "backbone": config.backbone,
+            "checkpoint": config.checkpoint,
+            "method": facts["method"],
+            "training": facts["training"],
+            "validation": facts["validation"],
+            "mix": facts["mix"],
+            "settings": self.settings,
+            "cells": kept,
+            "rows": rows_of(kept),
+            "criteria": criteria(kept, facts["mix"]),
+            "similarity_and_gain": similarity_and_gain(kept, facts["mix"]),
+        }
+
+
+
+def similarity_and_gain(cells: list[Cell], mix: float) -> dict[str, Any] | None:
+    """Whether tasks more like training tasks gain more from the generated adapter: rank correlation over cells.
+
+    Returns:
+        ``correlation`` (Spearman), ``p`` and ``cells``; None without a hypernetwork or with fewer than five cells.
+    """
+    name = f"hypernetwork, mix {mix:g}"
+    own = [cell for cell in cells if name in cell["accuracy"]]
+    if len(own) < 5:
+        return None
+    gains = [np.mean(cell["accuracy"][name]) - np.mean(cell["accuracy"]["frozen"]) for cell in own]
+    found = rank_correlation(
+        np.array([cell["similarity"] for cell in own]), np.array(gains), np.random.default_rng(0)
+    )
+    return {"correlation": found[0], "p": found[1], "cells": len(own)}
