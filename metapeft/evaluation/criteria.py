@@ -71,7 +71,9 @@ def _above_random(cells: Sequence[Cell], method: str, seed: int) -> Line:
     value = found["difference"]
     verdict = MET if value > ABOVE_RANDOM else MISSED
     note = "" if verdict == MET else f"{_amount(ABOVE_RANDOM - value)} points short"
-    return _line("above_random", method, ABOVE_RANDOM, verdict, value=value, ci95=found["ci95"], p=found["p"], note=note)
+    return _line(
+        "above_random", method, ABOVE_RANDOM, verdict, value=value, ci95=found["ci95"], p=found["p"], note=note
+    )
 
 
 def _enough(cells: Sequence[Cell], method: str, seed: int) -> list[Line]:

@@ -1,0 +1,186 @@
+"""The report's figures: which numbers go into which panel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from metapeft.evaluation import plots, tables
+from metapeft.evaluation.metrics import adaptation_speed, steps_to_share
+from metapeft.evaluation.page import element, row, table
+from metapeft.evaluation.plots import Point
+from metapeft.evaluation.tables import NAMES, Cell
+
+SHOWN = ("frozen", "static", "hypernetwork", "random", "auto", f"auto{NAMES}")  # more lines hide one another
+
+
+def panels(cells: Sequence[Cell], mix: float, comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The figures as HTML, one heading each.
+
+    Args:
+        cells: see `tables`.
+        mix: of training.
+        comparisons: paired differences over all cells, see `tables.paired`.
+
+    Raises:
+        MetapeftError: matplotlib is not installed.
+    """
+    return [
+        *by_shots(cells, mix),
+        *by_steps(cells, mix),
+        *doing_anything(cells, mix, comparisons),
+        *where_chosen(cells),
+    ]
+
+
+def by_shots(cells: Sequence[Cell], mix: float) -> list[str]:
+    """Accuracy over shots, a panel a family."""
+    shots = sorted({cell["shots"] for cell in cells})
+    drawn: dict[str, dict[str, dict[int, Point]]] = {}
+    for family, own in tables.by_family(cells).items():
+        for name in SHOWN:
+            for count in shots:
+                samples = [
+                    np.array(c["accuracy"][full])
+                    for c in own
+                    if c["shots"] == count and (full := _full(name, mix)) in c["accuracy"]
+                ]
+                if samples:
+                    drawn.setdefault(family, {}).setdefault(name, {})[count] = _percent(samples)
+    said = "Mean over a family's tasks, with 95 % intervals. All panels have one scale."
+    return ["<h2>Accuracy by shots</h2>", element("p", said), *_lines(drawn, "examples a class", shots)]
+
+
+def by_steps(cells: Sequence[Cell], mix: float) -> list[str]:
+    """Accuracy over gradient steps, a panel a family, and how early it comes; nothing where no curve was measured."""
+    drawn: dict[str, dict[str, dict[int, Point]]] = {}
+    speeds = []
+    steps = sorted({step for cell in cells if cell["curves"] for step in cell["curve_steps"]})
+    for family, own in tables.by_family(cells).items():
+        for name in SHOWN:
+            full = _full(name, mix)
+            curves = [(c["curve_steps"], np.array(c["curves"][full])) for c in own if full in c["curves"]]
+            points = {
+                step: _percent(samples)
+                for step in steps
+                if (samples := [curve[:, list(at).index(step)] for at, curve in curves if step in at])
+            }
+            if points:
+                drawn.setdefault(family, {})[name] = points
+                speeds.append(_speed(family, name, points))
+    if not drawn:
+        return []
+    said = "Mean over a family's tasks and shots, with 95 % intervals."
+    about = (
+        "Steps until a mean curve has 95 % of its final accuracy; speed is the mean over the steps of the share of the "
+        "final gain that is there (1: at once; 0.5: a straight line); none where the curve does not rise."
+    )
+    head = ["family", "method", "start, %", "end, %", "steps to 95 %", "speed"]
+    kinds = ["", "figures", "figures", "figures", "figures"]
+    return [
+        "<h2>Accuracy by gradient steps</h2>",
+        element("p", said),
+        *_lines(drawn, "gradient steps", steps),
+        element("p", about),
+        table(head, [row(line, kinds) for line in speeds], label="How early accuracy comes"),
+    ]
+
+
+def doing_anything(cells: Sequence[Cell], mix: float, comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The hypernetwork against its own base and against itself with a stranger's embedding, by family."""
+    parts, own = [], f"hypernetwork, mix {mix:g}"
+    for rival, about in (("static", "against its own base (static)"), ("shuffled", "against a shuffled embedding")):
+        found = {family: tables.paired(part, own, f"{rival}, mix {mix:g}") for family, part in _scopes(cells).items()}
+        drawn = [(family, _points(pair)) for family, pair in found.items() if pair is not None]
+        if drawn:
+            parts.append(plots.differences(f"Hypernetwork {about}", drawn))
+    if not parts:
+        return []
+    said = (
+        "Paired differences on the same episodes, with 95 % intervals; a hollow mark has zero in its interval. Above "
+        "static: the generated term helps. Above shuffled: it helps because of the task, not only as more weights."
+    )
+    pairs = [p for p in comparisons if p["first"].startswith("hypernetwork")]
+    lines = [
+        row(
+            [f"{p['first']} against {p['second']}", tables.points(p["difference"]), _interval(p), f"{p['p']:.4f}"],
+            ["figures"] * 3,
+        )
+        for p in pairs
+    ]
+    return [
+        "<h2>Is the hypernetwork doing anything?</h2>",
+        element("p", said),
+        f'<div class="panels">{"".join(parts)}</div>',
+        table(["over all tasks and shots", "points", "95 % interval", "p"], lines, label="Paired differences"),
+    ]
+
+
+def where_chosen(cells: Sequence[Cell]) -> list[str]:
+    """What auto chose by family, all mixes of a start together."""
+    figures = []
+    for name in ("auto", f"auto{NAMES}"):
+        bars: dict[str, dict[str, float]] = {}
+        for family, own in _scopes(cells).items():
+            starts: dict[str, float] = {}
+            for chosen, share in tables.shares(own, name).items():
+                start = chosen.removesuffix(NAMES).partition(",")[0] + NAMES * chosen.endswith(NAMES)
+                starts[start] = starts.get(start, 0.0) + share
+            if starts:
+                bars[family] = starts
+        order = [start + names for names in ("", NAMES) for start in ("frozen", "static", "hypernetwork")]
+        if bars:
+            present = [start for start in order if any(start in starts for starts in bars.values())]
+            bars = {family: {start: starts.get(start, 0.0) for start in present} for family, starts in bars.items()}
+            figures.append(plots.stacked(f"Chosen by {name}", bars))
+    if not figures:
+        return []
+    said = "Share of episodes in which auto chose each start; all mixes and numbers of steps of a start together."
+    return [
+        "<h2>What auto chose</h2>",
+        element("p", said),
+        f'<div class="panels">{"".join(figures)}</div>',
+    ]
+
+
+def _lines(drawn: Mapping[str, Mapping[str, Mapping[int, Point]]], xlabel: str, ticks: Sequence[int]) -> list[str]:
+    ends = [p for family in drawn.values() for points in family.values() for p in points.values()]
+    low = max(10 * math.floor(min(p.low for p in ends) / 10), 0)
+    high = min(10 * math.ceil(max(p.high for p in ends) / 10), 100)
+    limits = (low, high) if high > low else (low - 5, high + 5)
+    methods = [name for name in SHOWN if any(name in family for family in drawn.values())]
+    figures = [plots.lines(family, xlabel, ticks, series, limits) for family, series in drawn.items()]
+    return [plots.legend(methods), f'<div class="panels">{"".join(figures)}</div>']
+
+
+def _speed(family: str, name: str, points: Mapping[int, Point]) -> list[str]:
+    steps, means = list(points), [point.mean for point in points.values()]
+    speed = adaptation_speed(steps, means) if means[-1] > means[0] else math.nan
+    said = "none" if math.isnan(speed) else f"{speed:.2f}"
+    return [family, name, f"{means[0]:.1f}", f"{means[-1]:.1f}", str(steps_to_share(steps, means)), said]
+
+
+def _scopes(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    families = tables.by_family(cells)
+    return families if len(families) == 1 else {"all families": list(cells)} | families
+
+
+def _full(name: str, mix: float) -> str:
+    """The name that cells have for a method as the panels call it."""
+    start = name.removesuffix(NAMES)
+    return name.replace(start, f"{start}, mix {mix:g}") if start in tables.STARTS else name
+
+
+def _percent(samples: Sequence[np.ndarray]) -> Point:
+    return Point(*(100 * value for value in tables.mean_of(samples)))
+
+
+def _points(pair: Mapping[str, Any]) -> Point:
+    return Point(*(100 * value for value in (pair["difference"], *pair["ci95"])))
+
+
+def _interval(pair: Mapping[str, Any]) -> str:
+    return "[" + ", ".join(tables.points(end) for end in pair["ci95"]) + "]"

@@ -1,0 +1,211 @@
+"""Figures of the report as SVG text, readable in black and white; equal input gives equal bytes.
+
+matplotlib is in the extra `plots` and is imported when a figure is drawn. No figure needs colour: lines differ by
+marker and dashes, bars by hatching. Text stays text, so that a browser can find it, in a font of the reader's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from metapeft.errors import MetapeftError
+from metapeft.evaluation.tables import NAMES
+
+INK, FAINT = "#222222", "#bbbbbb"
+
+
+class Point(NamedTuple):
+    """A mean with its interval, in %."""
+
+    mean: float
+    low: float
+    high: float
+
+
+# Colours of Okabe & Ito (2008), which colour-blind people tell apart, darkened until thin lines are clear on white.
+STYLES = {  # colour, marker, dashes
+    "frozen": ("#000000", "s", "solid"),
+    "static": ("#0065a3", "^", (0, (5, 2))),
+    "hypernetwork": ("#a34700", "D", (0, (1, 1.2))),
+    "shuffled": ("#8a4f76", "v", (0, (3, 1, 1, 1))),
+    "random": ("#777777", "x", (0, (1, 3))),
+    "auto": ("#00674a", "o", "solid"),
+}
+HATCHES = {"frozen": "", "static": "///", "hypernetwork": "...", "frozen + names": "---"}
+FILLS = {"frozen": "#ffffff", "static": "#a6cbe3", "hypernetwork": "#efc9a8"}
+
+
+def style_of(method: str) -> dict[str, Any]:
+    """How a method's line is drawn: as its start, with a hollow marker where names of classes are examples."""
+    start = method.removesuffix(NAMES)
+    colour, marker, dashes = STYLES[start]
+    named = {} if start == method else {"markerfacecolor": "white", "linestyle": (0, (8, 1.5, 1, 1.5))}
+    return {"color": colour, "marker": marker, "linestyle": dashes, "linewidth": 1.3, "markersize": 4.5} | named
+
+
+def lines(
+    title: str,
+    xlabel: str,
+    ticks: Sequence[int],
+    series: Mapping[str, Mapping[int, Point]],
+    limits: tuple[float, float],
+) -> str:
+    """Means with intervals over shots or steps; one line a method.
+
+    Args:
+        title: what the panel is of.
+        xlabel: of the horizontal axis.
+        ticks: its values, drawn at equal distances.
+        series: method to value to mean and interval; a method may lack values.
+        limits: of the vertical axis, %.
+    """
+
+    def draw(axes: Any) -> None:
+        for place, (method, points) in enumerate(series.items()):
+            # a small shift each, or intervals hide one another
+            at = [ticks.index(value) + 0.05 * (place - (len(series) - 1) / 2) for value in points]
+            mean = [point.mean for point in points.values()]
+            reach = np.array([_reach(point) for point in points.values()]).T
+            axes.errorbar(at, mean, reach, elinewidth=0.9, capsize=2, **style_of(method))
+        axes.set_xticks(range(len(ticks)), [str(value) for value in ticks])
+        axes.set_xlim(-0.4, len(ticks) - 0.6)
+        axes.set_ylim(*limits)
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel("accuracy, %")
+        axes.set_title(title)
+        axes.grid(axis="y", color=FAINT, linewidth=0.5)
+
+    return _svg(3.6, 2.7, f"{title}: accuracy by {xlabel}", draw)
+
+
+def legend(methods: Sequence[str]) -> str:
+    """The lines of all panels, once."""
+
+    def draw(axes: Any) -> None:
+        axes.set_axis_off()
+        handles = [axes.plot([], [], **style_of(method))[0] for method in methods]
+        axes.legend(handles, methods, loc="center", ncols=2, frameon=False, handlelength=4, borderpad=0)
+
+    return _svg(3.6, 0.1 + 0.22 * -(-len(methods) // 2), "Legend of the lines", draw)
+
+
+def differences(title: str, rows: Sequence[tuple[str, Point]]) -> str:
+    """Differences in points with their intervals, one above the other, and a line at zero."""
+
+    def draw(axes: Any) -> None:
+        for place, (_, point) in enumerate(rows):
+            # an interval that holds zero has a hollow mark: the answer can be read without the numbers
+            clear = point.low > 0 or point.high < 0
+            axes.errorbar(
+                [point.mean],
+                [place],
+                xerr=np.array([_reach(point)]).T,
+                color=INK,
+                marker="o",
+                markerfacecolor=INK if clear else "white",
+                markersize=5,
+                capsize=3,
+                linewidth=1.2,
+            )
+        axes.axvline(0, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xlabel("points of accuracy")
+        axes.set_title(title)
+        axes.grid(axis="x", color=FAINT, linewidth=0.5)
+
+    return _svg(4.6, 0.75 + 0.28 * len(rows), title, draw)
+
+
+def stacked(title: str, bars: Mapping[str, Mapping[str, float]]) -> str:
+    """Bars of shares that sum to 1, one a family; `bars` is family to part to share."""
+    parts = list(dict.fromkeys(part for shares in bars.values() for part in shares))
+
+    def draw(axes: Any) -> None:
+        left = [0.0] * len(bars)
+        for part in parts:
+            widths = [100 * shares.get(part, 0.0) for shares in bars.values()]
+            start, names = part.removesuffix(NAMES), part.endswith(NAMES)
+            axes.barh(
+                range(len(bars)),
+                widths,
+                left=left,
+                height=0.65,
+                label=part,
+                facecolor=FILLS.get(start, "#dddddd"),
+                edgecolor=INK,
+                linewidth=0.7,
+                hatch=HATCHES.get(start, "xx") + ("|||" if names else ""),
+            )
+            left = [a + b for a, b in zip(left, widths, strict=True)]
+        axes.set_yticks(range(len(bars)), list(bars))
+        axes.set_ylim(len(bars) - 0.5, -0.5)
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("% of episodes")
+        axes.set_title(title)
+        axes.figure.legend(
+            loc="outside lower center", ncols=2, frameon=False, handlelength=2.5, handleheight=1.4, borderpad=0
+        )
+
+    return _svg(4.6, 0.85 + 0.32 * len(bars) + 0.22 * -(-len(parts) // 2), title, draw)
+
+
+def _reach(point: Point) -> tuple[float, float]:
+    """How far an interval goes below and above; rounding may put an end a hair on the wrong side of the mean."""
+    return max(point.mean - point.low, 0.0), max(point.high - point.mean, 0.0)
+
+
+def _svg(width: float, height: float, title: str, draw: Callable[[Any], None]) -> str:
+    """Draw on axes of so many inches and give the figure as SVG; the title is read to those who cannot see it.
+
+    Raises:
+        MetapeftError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import style
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MetapeftError(
+            'report.html needs matplotlib, which is in the extra `plots`\n  pip install "metapeft[plots]"'
+        ) from None
+    settings: dict[str, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": title,
+        "text.parse_math": False,  # a dollar in a name is a dollar
+        "font.size": 9,
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "hatch.linewidth": 0.6,
+    }
+    with style.context(["default", settings]):  # not the reader's matplotlibrc
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        draw(figure.subplots())
+        out = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(out, format="svg", metadata=nothing, transparent=True)
+    return _inline(out.getvalue(), title, width)
+
+
+def _inline(svg: str, title: str, width: float) -> str:
+    """Make a document's figure one of a page: it shrinks with the page, and its ids meet no other figure's."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if f"#{found[1]}" in svg else "", svg)
+    own = hashlib.sha256(title.encode()).hexdigest()[:8]
+    svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{own}-", svg)
+    box = re.search(r'viewBox="[^"]*"', svg)
+    assert box is not None
+    label = html.escape(title)
+    head = f'<svg {box[0]} role="img" aria-label="{label}" style="width:{width:g}in" '
+    head += 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    return head + svg[svg.index(">") + 1 :].strip()

@@ -1,0 +1,263 @@
+"""`report.md` and `report.html` from a result: pure functions, equal input gives equal text.
+
+A result is a plain dict::
+
+    {"verb": "evaluate", "suite": str, "origin": "synthetic" | "hub" | "mixed" | "files", "backbone": str,
+     "checkpoint": str, "mix": float, "settings": {…}, "cells": [see `metapeft.evaluation.tables`]}
+
+`summarized` adds ``rows``, ``criteria`` and ``comparisons``; `markdown` and `html` take what it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metapeft.evaluation import tables
+from metapeft.evaluation.criteria import ALL, MET, MISSED, TITLES, UNMEASURED, criteria, figure, target
+from metapeft.evaluation.page import element, escaped, group, page, row, shaded, table
+from metapeft.evaluation.panels import panels
+
+Result = dict[str, Any]
+SYMBOLS = {MET: "✓ met", MISSED: "✗ missed", UNMEASURED: "– not measured"}
+METHODS = {
+    "frozen": "cosine prototypes on the backbone's frozen features",
+    "static": "the learned base of the adapters, the same for every task",
+    "hypernetwork": "that base and the term generated from the task's embedding",
+    "shuffled": "as hypernetwork, with the embedding of a training episode drawn by chance",
+    "random": "a random adapter and a random linear head after a few gradient steps, on the first episodes only",
+    "auto": "frozen, static or hypernetwork, chosen on the support set",
+    "… + names": "the classes' names are examples too",
+}
+HOW = (
+    "Every method reads the same episodes. An interval is a 95 % percentile bootstrap over episodes; over several "
+    "tasks it is resampled within each, so it speaks of these tasks and not of tasks in general. p is of a paired "
+    "sign-flip test, two-sided, without a correction for the number of tests. A mean over tasks weighs them alike."
+)
+
+
+def summarized(result: Result, seed: int = 0) -> Result:
+    """The result with its rows, criteria and comparisons; what takes time is done here, once.
+
+    Args:
+        result: see above; not changed.
+        seed: of the resamples and the flips.
+
+    Raises:
+        ValueError: see `tables.rows_of`.
+    """
+    cells, mix = result["cells"], result["mix"]
+    found = (tables.paired(cells, first, second, seed) for first, second in tables.compared(mix))
+    return result | {
+        "rows": tables.rows_of(cells, seed),
+        "criteria": criteria(cells, mix, seed),
+        "comparisons": [pair for pair in found if pair is not None],
+    }
+
+
+# --- markdown -----------------------------------------------------------------------------------
+
+
+def markdown(result: Result) -> str:
+    """The report as Markdown: criteria, accuracies, what auto chose, paired differences, settings.
+
+    Args:
+        result: of `summarized`.
+    """
+    cells, mix = result["cells"], result["mix"]
+    lines = [f"# {_plain(_title(result))}", ""]
+    if banner := _banner(result):
+        lines += [f"> **{_plain(banner)}**", ""]
+    lines += ["## Success criteria", ""]
+    lines += _grid(["criterion", "scope", "method", "value", "target", "verdict", "note"], _criteria_rows(result))
+    lines += ["", "## Accuracy", "", "%, ± half the width of a 95 % interval.", ""]
+    lines += accuracy_lines(cells, result["rows"], mix)
+    lines += ["", "## What auto chose", "", *chosen_lines(cells)]
+    lines += ["", "## Paired differences", "", "Points, mean over tasks and shots, 95 % interval, sign-flip p.", ""]
+    lines += [f"- {_plain(_compared(pair))}" for pair in result["comparisons"]]
+    lines += ["", "## How it was made", "", _plain(HOW), ""]
+    lines += _grid(["setting", "value"], _settings(result))
+    return "\n".join(lines) + "\n"
+
+
+def accuracy_lines(cells: Sequence[tables.Cell], rows: Sequence[dict[str, Any]], mix: float) -> list[str]:
+    """Lines of a Markdown table: a line a task and number of shots, a column a method; then means of tasks."""
+    names = tables.columns(cells, mix)
+    figures, means = tables.accuracy_table(cells, rows, names)
+    body = [[c["task"], str(c["ways"]), str(c["shots"]), *own] for c, own in zip(cells, figures, strict=True)]
+    bold = [[f"mean of {tasks} tasks", "", shots, *own] for shots, tasks, *own in means]
+    return _grid(["task", "ways", "shots", *names], body) + _grid_rows(bold, "**")
+
+
+def chosen_lines(cells: Sequence[tables.Cell]) -> list[str]:
+    """Lines of a Markdown list: share of episodes in which auto chose each candidate."""
+    found = {name: tables.shares(cells, name) for name in ("auto", f"auto{tables.NAMES}")}
+    return [
+        f"- {name}: " + ", ".join(f"{_plain(chosen)} {100 * share:.0f} %" for chosen, share in shares.items())
+        for name, shares in found.items()
+        if shares
+    ]
+
+
+def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return _grid_rows([head]) + ["|" + "---|" * len(head)] + _grid_rows(rows)
+
+
+def _grid_rows(rows: Sequence[Sequence[str]], mark: str = "") -> list[str]:
+    return ["| " + " | ".join(f"{mark}{_plain(cell)}{mark}" if cell else "" for cell in cells) + " |" for cells in rows]
+
+
+def _plain(text: object) -> str:
+    """Text that Markdown leaves as it is: no tag, no cell border, no new line."""
+    said = " ".join(str(text).split())
+    for special, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;"), ("`", "&#96;")):
+        said = said.replace(special, safe)
+    return said
+
+
+# --- HTML ---------------------------------------------------------------------------------------
+
+
+def html(result: Result) -> str:
+    """The report as one self-contained page: no script, no external resource, readable in black and white.
+
+    Args:
+        result: of `summarized`.
+
+    Raises:
+        MetapeftError: matplotlib is not installed.
+    """
+    parts = [element("h1", _title(result))]
+    if banner := _banner(result):
+        parts.append(f'<p class="banner" role="note">{escaped(banner)}</p>')
+    parts += ["<h2>Success criteria</h2>", _criteria_table(result, whole=True)]
+    parts += panels(result["cells"], result["mix"], result["comparisons"])
+    parts += ["<h2>Accuracy of every method on every task</h2>", *_heat_maps(result)]
+    parts += ["<h2>Success criteria by family</h2>", _criteria_table(result, whole=False)]
+    parts += ["<h2>Full table</h2>", _full_table(result)]
+    parts += ["<h2>How it was made</h2>", element("p", HOW), "<dl>"]
+    parts += [element("dt", name) + element("dd", about) for name, about in METHODS.items()]
+    rows = [row(cells) for cells in _settings(result)]
+    parts += ["</dl>", table(["setting", "value"], rows, label="Settings")]
+    return page(_title(result), parts)
+
+
+def _criteria_table(result: Result, *, whole: bool) -> str:
+    """Lines over all families, or those of each family."""
+    head = ["method" if whole else "family", "value", "target", "verdict", "note"]
+    kinds = ["figures", "", "verdict", ""] if whole else ["", "figures", "", "verdict", ""]
+    if not whole:
+        head.insert(1, "method")
+    lines = []
+    for name, title in TITLES.items():
+        lines.append(group(title, len(head)))
+        for line in result["criteria"]:
+            if line["criterion"] == name and (line["scope"] == ALL) == whole:
+                said = [line["method"], figure(line), target(line), SYMBOLS[line["verdict"]], line["note"]]
+                lines.append(row(said if whole else [line["scope"], *said], kinds))
+    return table(head, lines, label="Success criteria")
+
+
+def _heat_maps(result: Result) -> list[str]:
+    """A table a number of shots: tasks by methods, the higher the darker."""
+    cells, mix = result["cells"], result["mix"]
+    names = tables.columns(cells, mix)
+    shown = [r for r in result["rows"] if r["method"] in names]
+    low, high = min(r["mean"] for r in shown), max(r["mean"] for r in shown)
+    known = {(r["task"], r["shots"], r["method"]): r["mean"] for r in shown}
+    said = f"Accuracy in %, the higher the darker: white is {tables.percent(low)}, darkest {tables.percent(high)}."
+    parts = [element("p", said)]
+    for shots in sorted({cell["shots"] for cell in cells}):
+        lines = []
+        for family, own in tables.by_family(c for c in cells if c["shots"] == shots).items():
+            lines.append(group(family, len(names) + 1))
+            for cell in own:
+                means = [known.get((cell["task"], shots, name)) for name in names]
+                shades = "".join(
+                    "<td>–</td>" if mean is None else shaded(mean, low, high, tables.percent(mean)) for mean in means
+                )
+                lines.append(f'<tr><th scope="row">{escaped(cell["task"])}</th>{shades}</tr>')
+        head = ["task", *(_short(name, mix) for name in names)]
+        parts += [f"<h3>{shots} {_examples(shots)} a class</h3>", table(head, lines, "heat", f"{shots} shots")]
+    return parts
+
+
+def _full_table(result: Result) -> str:
+    cells, mix = result["cells"], result["mix"]
+    names = tables.columns(cells, mix)
+    figures, means = tables.accuracy_table(cells, result["rows"], names)
+    facts = ["task", "family", "track", "ways", "shots", "query", "similarity"]
+    kinds = ["", "", "figures", "figures", "figures", "figures", *["figures"] * len(names), "figures"]
+    lines = []
+    for cell, own in zip(cells, figures, strict=True):
+        said = [cell[key] for key in facts[:-1]] + [f"{cell['similarity']:.2f}"]
+        lines.append(row([*said, *own, f"{cell['seconds']:.0f}"], kinds))
+    for shots, tasks, *own in means:
+        lines.append(row([f"mean of {tasks} tasks", "", "", "", shots, "", "", *own, ""], kinds, "whole"))
+    head = [*facts, *(_short(name, mix) for name in names), "seconds"]
+    note = element("p", "%, ± half the width of a 95 % interval; similarity is that to the nearest training task.")
+    return note + table(head, lines, label="Full table")
+
+
+# --- both ---------------------------------------------------------------------------------------
+
+
+def _title(result: Result) -> str:
+    return f"Few-shot evaluation: {result['suite']}, {result['backbone']}"
+
+
+def _banner(result: Result) -> str:
+    """What must be said before any figure; empty for real data."""
+    if result["origin"] == "synthetic":
+        return "Synthetic data: every text here was made by a generator. These figures say nothing of real tasks."
+    if result["origin"] == "mixed":
+        return "Mixed data: some of these tasks were made by a generator. Their figures say nothing of real tasks."
+    return ""
+
+
+def _criteria_rows(result: Result) -> list[list[str]]:
+    return [
+        [
+            TITLES[line["criterion"]],
+            "all families" if line["scope"] == ALL else line["scope"],
+            line["method"],
+            figure(line),
+            target(line),
+            SYMBOLS[line["verdict"]],
+            line["note"],
+        ]
+        for line in result["criteria"]
+    ]
+
+
+def _compared(pair: Mapping[str, Any]) -> str:
+    low, high = (tables.points(end) for end in pair["ci95"])
+    said = f"{pair['first']} against {pair['second']}: {tables.points(pair['difference'])} [{low}, {high}]"
+    return f"{said}, p = {pair['p']:.4f}, {pair['episodes']} episodes"
+
+
+def _settings(result: Result) -> list[list[str]]:
+    """Every setting as dotted name and value, sorted by name after what the result is of."""
+    flat: dict[str, str] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, Mapping) and value:
+            for key in sorted(value, key=str):
+                walk(f"{prefix}.{key}" if prefix else str(key), value[key])
+        elif isinstance(value, (list, tuple)):
+            flat[prefix] = ", ".join(map(str, value)) or "none"
+        else:
+            flat[prefix] = str(value)
+
+    walk("", result["settings"])
+    first = [[key, str(result[key])] for key in ("suite", "origin", "checkpoint", "backbone", "mix")]
+    return first + [list(each) for each in flat.items()]
+
+
+def _short(name: str, mix: float) -> str:
+    """The name of a method without the mix, where all are of one."""
+    return name.replace(f", mix {mix:g}", "")
+
+
+def _examples(count: int) -> str:
+    return "example" if count == 1 else "examples"
