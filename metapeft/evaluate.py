@@ -45,7 +45,9 @@ class EvaluateConfig(BaseModel):
     episodes: int = Field(default=600, ge=2, description="episodes a task and number of shots")
     steps: int = Field(default=0, ge=0, le=10, description="gradient steps that auto may take beside none")
     random_steps: int = Field(default=5, ge=1, le=10, description="Adam steps of the random start")
-    random_episodes: int = Field(default=100, ge=2, description="episodes of the random start, at most")
+    control_episodes: int = Field(
+        default=100, ge=2, description="episodes of the random start and of the shuffled embedding, at most"
+    )
     curve_episodes: int = Field(default=0, ge=0, description="episodes that are read after 0, 1, 2, 3, 5, 10 steps")
     rows: int = Field(default=2000, ge=16, description="rows of each pool that episodes are drawn from")
     prior_episodes: int = Field(default=30, ge=1, description="episodes a validation task for the prior of auto")
@@ -91,9 +93,7 @@ def write(folder: Path, result: dict[str, Any], html: bool) -> list[Path]:
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the verb."""
-    return cli.run(
-        evaluate, EvaluateConfig, argv, prog="metapeft evaluate", description=DESCRIPTION, examples=EXAMPLES
-    )
+    return cli.run(evaluate, EvaluateConfig, argv, prog="metapeft evaluate", description=DESCRIPTION, examples=EXAMPLES)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 
 from metapeft import build, evaluate, train
 
-FAST = ["backbone=mlp", "episodes=4", "query=3", "prior_episodes=2", "ways=2", "random_episodes=2", "html=false"]
+FAST = ["backbone=mlp", "episodes=4", "query=3", "prior_episodes=2", "ways=2", "control_episodes=2", "html=false"]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_every_method_reads_the_same_episodes(
     }
     for cell in result["cells"]:
         assert {name: len(values) for name, values in cell["accuracy"].items()} == {
-            name: 2 if name == "random" else 4 for name in methods
+            name: 2 if name in {"random", *shuffled} else 4 for name in methods
         }
         assert set(cell["macro_f1"]) == {"frozen", *starts}
         assert {sum(counts.values()) for counts in cell["chosen"].values()} == {4}

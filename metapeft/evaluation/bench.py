@@ -5,7 +5,7 @@ What a cell is: see `tables`. The methods:
 - ``frozen``: cosine prototypes on frozen features
 - ``static, mix m``: the learned base without the generated term; m is the weight of adapted beside frozen features
 - ``hypernetwork, mix m``: with it
-- ``shuffled, mix m``: as hypernetwork, with the embedding of a training episode drawn by chance
+- ``shuffled, mix m``: as hypernetwork, with the embedding of a training episode drawn by chance, on the first episodes
 - ``random``: a random adapter and a random linear head after Adam steps, on the first episodes
 - ``auto``: one of frozen, static and hypernetwork and a mix, chosen on the support set (`meta.select`)
 - ``… + names``: the names of the classes are examples of them too
@@ -53,7 +53,7 @@ class Sizes(NamedTuple):
         ways: classes of an episode; a task with fewer gives all it has.
         query: query examples a class; twice as many in two-way episodes.
         episodes: a task and number of shots.
-        random_episodes: of them, how many a random start is adapted to.
+        control_episodes: of them, how many have the controls too: a random start, a shuffled embedding.
         curve_episodes: of them, how many are adapted step by step.
         random_steps: Adam steps of a random start, at most 10.
         rows: rows of each pool that episodes are drawn from.
@@ -64,7 +64,7 @@ class Sizes(NamedTuple):
     ways: int = 5
     query: int = 5
     episodes: int = 600
-    random_episodes: int = 100
+    control_episodes: int = 100
     curve_episodes: int = 0
     random_steps: int = 5
     rows: int = 2000
@@ -206,10 +206,10 @@ def cell_of(
     for number, episode in enumerate(drawn.episodes(0, sizes.episodes)):
         item, known, near = read_episode(opened, episode, task)
         right, own_f1 = _right(opened, item, opened.candidates, known)
-        if generated:
+        if generated and number < sizes.control_episodes:
             swapped, _ = _right(opened, item._replace(embedding=_stranger(opened, task, episode.index)), generated, {})
             right |= {name.replace("hypernetwork", "shuffled"): value for name, value in swapped.items()}
-        if number < sizes.random_episodes:
+        if number < sizes.control_episodes:
             curve = random_curve(opened.setup.learner, opened.lora, item, sizes.random_steps, episode.index)
             right["random"] = curve[-1]
         part = _part(opened, task, episode)

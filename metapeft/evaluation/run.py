@@ -21,9 +21,9 @@ from metapeft.evaluation.bench import (
     prior_of,
     sampler,
 )
-from metapeft.evaluation.criteria import criteria
 from metapeft.evaluation.protocol import Origin, check_apart, episodes_sha256, origin_of, track_of
-from metapeft.evaluation.tables import Cell, columns, percent, rows_of
+from metapeft.evaluation.report import summarized
+from metapeft.evaluation.tables import Cell, columns, percent
 from metapeft.meta.run import tasks_and_backbone
 from metapeft.meta.select import Prior
 from metapeft.meta.stream import limited, split_tasks
@@ -129,8 +129,9 @@ class Evaluation:
             "episodes_sha256": episodes_sha256(drawn.episodes(0, self.sizes.episodes)),
             "settings": self.settings,
         }
-        atomic.write_text(path, atomic.canonical_json(cell))
-        return cell
+        text = atomic.canonical_json(cell)
+        atomic.write_text(path, text)
+        return json.loads(text)  # as a second run reads it: the order of methods is that of the file
 
     def _tracks(self, facts: dict[str, Any]) -> dict[str, str]:
         """How far each test task is from training; refuses what breaks the promise."""
@@ -160,24 +161,23 @@ class Evaluation:
     def _result(self, cells: list[Cell]) -> dict[str, Any]:
         facts, config = self.opened.facts, self.config
         kept = [{key: value for key, value in cell.items() if key != "settings"} for cell in cells]
-        return {
-            "verb": "evaluate",
-            "suite": self.suite.manifest["name"],
-            "suite_sha256": self.suite.sha256,
-            "origin": self.suite.manifest["origin"],
-            "backbone": config.backbone,
-            "checkpoint": config.checkpoint,
-            "method": facts["method"],
-            "training": facts["training"],
-            "validation": facts["validation"],
-            "mix": facts["mix"],
-            "settings": self.settings,
-            "cells": kept,
-            "rows": rows_of(kept),
-            "criteria": criteria(kept, facts["mix"]),
-            "similarity_and_gain": similarity_and_gain(kept, facts["mix"]),
-        }
-
+        return summarized(
+            {
+                "verb": "evaluate",
+                "suite": self.suite.manifest["name"],
+                "suite_sha256": self.suite.sha256,
+                "origin": self.suite.manifest["origin"],
+                "backbone": config.backbone,
+                "checkpoint": config.checkpoint,
+                "method": facts["method"],
+                "training": facts["training"],
+                "validation": facts["validation"],
+                "mix": facts["mix"],
+                "settings": self.settings,
+                "cells": kept,
+                "similarity_and_gain": similarity_and_gain(kept, facts["mix"]),
+            }
+        )
 
 
 def similarity_and_gain(cells: list[Cell], mix: float) -> dict[str, Any] | None:
@@ -191,7 +191,5 @@ def similarity_and_gain(cells: list[Cell], mix: float) -> dict[str, Any] | None:
     if len(own) < 5:
         return None
     gains = [np.mean(cell["accuracy"][name]) - np.mean(cell["accuracy"]["frozen"]) for cell in own]
-    found = rank_correlation(
-        np.array([cell["similarity"] for cell in own]), np.array(gains), np.random.default_rng(0)
-    )
+    found = rank_correlation(np.array([cell["similarity"] for cell in own]), np.array(gains), np.random.default_rng(0))
     return {"correlation": found[0], "p": found[1], "cells": len(own)}
