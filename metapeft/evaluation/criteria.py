@@ -111,7 +111,7 @@ def _never_below(cells: Sequence[Cell], method: str, frozen: str, seed: int) -> 
         return _line("never_below", method, 0.0)
     cell, worst = min(found, key=lambda each: each[1]["difference"])
     below = [c for c, pair in found if pair["ci95"][1] < 0]
-    note = f"worst: {cell['task']} at {cell['shots']} shots; {len(below)} of {len(found)} below"
+    note = f"worst: {cell['task']} at {cell['shots']}-shot; {len(below)} of {len(found)} below"
     if len(found) >= 20:  # fewer, and one below is already more than chance explains
         note += f" ({0.025 * len(found):.1f} by chance, were both alike)"
     figures = {"value": worst["difference"], "ci95": worst["ci95"], "p": worst["p"], "note": note}
