@@ -80,7 +80,7 @@ def _enough(cells: Sequence[Cell], method: str, seed: int) -> list[Line]:
     """All families together have reached it when each has."""
     own = [c for c in cells if c["shots"] == ENOUGH_SHOTS and method in c["accuracy"]]
     families = by_family(own)
-    lines = []
+    lines: list[Line] = []
     for family in by_family(cells):
         if family not in families:
             lines.append({"scope": family} | _line("enough", method, ENOUGH))

@@ -25,7 +25,7 @@ thead th { background: #eee; border-bottom: 1px solid #777; vertical-align: bott
 th:first-child { position: sticky; left: 0; background: #fff; border-right: 1px solid #bbb; font-weight: 600; }
 thead th:first-child { background: #eee; z-index: 1; }
 tr.whole > * { background: #f4f4f4; font-weight: 600; }
-tr.group > th { background: #e4e4e4; border-right: 0; }
+tr.group > th:first-child { background: #e4e4e4; border-right: 0; max-width: none; }
 tr.group > th > span { position: sticky; left: 0.55rem; display: block; max-width: calc(100vw - 4.5rem); }
 .target { white-space: nowrap; }
 .note { min-width: 14rem; }
@@ -36,6 +36,7 @@ tr.group > th > span { position: sticky; left: 0.55rem; display: block; max-widt
 svg { max-width: 100%; height: auto; display: block; }
 dt { font-weight: 600; margin-top: 0.4rem; }
 dd { margin: 0 0 0 1.2rem; overflow-wrap: anywhere; }
+@media (max-width: 40rem) { th:first-child { max-width: 9rem; overflow-wrap: anywhere; } }
 @page { size: A4 landscape; margin: 12mm; }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }
