@@ -80,7 +80,7 @@ def _enough(cells: Sequence[Cell], method: str, seed: int) -> list[Line]:
     """All families together have reached it when each has."""
     own = [c for c in cells if c["shots"] == ENOUGH_SHOTS and method in c["accuracy"]]
     families = by_family(own)
-    lines = []
+    lines: list[Line] = []
     for family in by_family(cells):
         if family not in families:
             lines.append({"scope": family} | _line("enough", method, ENOUGH))
@@ -111,7 +111,7 @@ def _never_below(cells: Sequence[Cell], method: str, frozen: str, seed: int) -> 
         return _line("never_below", method, 0.0)
     cell, worst = min(found, key=lambda each: each[1]["difference"])
     below = [c for c, pair in found if pair["ci95"][1] < 0]
-    note = f"worst: {cell['task']} at {cell['shots']} shots; {len(below)} of {len(found)} below"
+    note = f"worst: {cell['task']} at {cell['shots']}-shot; {len(below)} of {len(found)} below"
     if len(found) >= 20:  # fewer, and one below is already more than chance explains
         note += f" ({0.025 * len(found):.1f} by chance, were both alike)"
     figures = {"value": worst["difference"], "ci95": worst["ci95"], "p": worst["p"], "note": note}

@@ -25,15 +25,19 @@ thead th { background: #eee; border-bottom: 1px solid #777; vertical-align: bott
 th:first-child { position: sticky; left: 0; background: #fff; border-right: 1px solid #bbb; font-weight: 600; }
 thead th:first-child { background: #eee; z-index: 1; }
 tr.whole > * { background: #f4f4f4; font-weight: 600; }
-tr.group > th { background: #e4e4e4; }
+tr.group > th:first-child { background: #e4e4e4; border-right: 0; max-width: none; }
 tr.group > th > span { position: sticky; left: 0.55rem; display: block; max-width: calc(100vw - 4.5rem); }
+.target { white-space: nowrap; }
+.note { min-width: 14rem; }
 .verdict { white-space: nowrap; font-weight: 700; }
-.heat td { text-align: center; border: 1px solid #fff; min-width: 3.2rem; }
-.heat thead th { font-weight: 600; }
+.heat td, .heat thead th:not(:first-child) { text-align: center; min-width: 3.2rem; }
+.heat td { border: 1px solid #fff; }
 .panels { display: flex; flex-wrap: wrap; gap: 0.6rem 1.2rem; }
 svg { max-width: 100%; height: auto; display: block; }
 dt { font-weight: 600; margin-top: 0.4rem; }
 dd { margin: 0 0 0 1.2rem; overflow-wrap: anywhere; }
+@media (max-width: 40rem) { th:first-child { max-width: 9rem; overflow-wrap: anywhere; } }
+@page { size: A4 landscape; margin: 12mm; }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }
   .wide { overflow: visible; border: 0; }
@@ -83,16 +87,22 @@ def group(text: str, width: int) -> str:
     return f'<tr class="group"><th colspan="{width}" scope="rowgroup"><span>{escaped(text)}</span></th></tr>'
 
 
-def table(head: Sequence[str], rows: Iterable[str], kind: str = "", label: str = "") -> str:
+def table(
+    head: Sequence[str], rows: Iterable[str], kinds: Sequence[str] = (), *, kind: str = "", label: str = ""
+) -> str:
     """A table that scrolls sideways in its own box; `rows` are HTML.
 
     Args:
         head: names of the columns.
         rows: see `row` and `group`.
+        kinds: classes of the columns but the first.
         kind: class of the table.
         label: read to those who cannot see it; a box that scrolls must be reachable by keyboard.
     """
-    names = "".join(f'<th scope="col">{escaped(name)}</th>' for name in head)
+    kinds = ["", *(kinds or [""] * (len(head) - 1))]
+    names = "".join(
+        f'<th scope="col" class="{own}">{escaped(name)}</th>' for name, own in zip(head, kinds, strict=True)
+    )
     return (
         f'<div class="wide narrow" role="region" tabindex="0" aria-label="{escaped(label)}"><table class="{kind}">\n'
         f"<thead><tr>{names}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody></table></div>"
@@ -106,7 +116,13 @@ def shaded(value: float, low: float, high: float, text: str) -> str:
     """
     depth = 0.0 if high <= low else min(max((value - low) / (high - low), 0.0), 1.0)
     pale, dark = (255, 255, 255), (16, 62, 110)
-    colour = "".join(f"{round(a + (b - a) * depth):02x}" for a, b in zip(pale, dark, strict=True))
-    # both inks have a contrast of at least 4.5 on their side of this depth
-    ink = "fff" if depth > 0.55 else "000"
-    return f'<td style="background:#{colour};color:#{ink}">{escaped(text)}</td>'
+    colour = [round(a + (b - a) * depth) for a, b in zip(pale, dark, strict=True)]
+    ink = "000" if _luminance(colour) > 0.179 else "fff"  # there both have the same contrast, 4.6
+    shade = "".join(f"{part:02x}" for part in colour)
+    return f'<td style="background:#{shade};color:#{ink}">{escaped(text)}</td>'
+
+
+def _luminance(colour: Sequence[int]) -> float:
+    """Relative luminance of an sRGB colour, 0 to 255 each (WCAG 2.1)."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -50,7 +50,7 @@ def by_shots(cells: Sequence[Cell], mix: float) -> list[str]:
                 ]
                 if samples:
                     drawn.setdefault(family, {}).setdefault(name, {})[count] = _percent(samples)
-    said = "Mean over a family's tasks, with 95 % intervals. All panels have one scale."
+    said = "Mean over a family's tasks, with 95 % intervals. Each panel has its own scale."
     return ["<h2>Accuracy by shots</h2>", element("p", said), *_lines(drawn, "examples a class", shots)]
 
 
@@ -73,7 +73,7 @@ def by_steps(cells: Sequence[Cell], mix: float) -> list[str]:
                 speeds.append(_speed(family, name, points))
     if not drawn:
         return []
-    said = "Mean over a family's tasks and shots, with 95 % intervals."
+    said = "Mean over a family's tasks and shots, with 95 % intervals. Each panel has its own scale."
     about = (
         "Steps until a mean curve has 95 % of its final accuracy; speed is the mean over the steps of the share of the "
         "final gain that is there (1: at once; 0.5: a straight line); none where the curve does not rise."
@@ -85,7 +85,7 @@ def by_steps(cells: Sequence[Cell], mix: float) -> list[str]:
         element("p", said),
         *_lines(drawn, "gradient steps", steps),
         element("p", about),
-        table(head, [row(line, kinds) for line in speeds], label="How early accuracy comes"),
+        table(head, [row(line, kinds) for line in speeds], kinds, label="How early accuracy comes"),
     ]
 
 
@@ -104,18 +104,16 @@ def doing_anything(cells: Sequence[Cell], mix: float, comparisons: Sequence[Mapp
         "static: the generated term helps. Above shuffled: it helps because of the task, not only as more weights."
     )
     pairs = [p for p in comparisons if p["first"].startswith("hypernetwork")]
-    lines = [
-        row(
-            [f"{p['first']} against {p['second']}", tables.points(p["difference"]), _interval(p), f"{p['p']:.4f}"],
-            ["figures"] * 3,
-        )
-        for p in pairs
-    ]
+    kinds = ["figures"] * 3
+    lines = []
+    for pair in pairs:
+        name = tables.short(f"{pair['first']} against {pair['second']}", mix)
+        lines.append(row([name, tables.points(pair["difference"]), _interval(pair), f"{pair['p']:.4f}"], kinds))
     return [
         "<h2>Is the hypernetwork doing anything?</h2>",
         element("p", said),
         f'<div class="panels">{"".join(parts)}</div>',
-        table(["over all tasks and shots", "points", "95 % interval", "p"], lines, label="Paired differences"),
+        table(["over all tasks and shots", "points", "95 % interval", "p"], lines, kinds, label="Paired differences"),
     ]
 
 
@@ -133,7 +131,8 @@ def where_chosen(cells: Sequence[Cell]) -> list[str]:
                 bars[family] = starts
         order = [start + names for names in ("", NAMES) for start in ("frozen", "static", "hypernetwork")]
         if bars:
-            present = [start for start in order if any(start in starts for starts in bars.values())]
+            found = list(dict.fromkeys(start for starts in bars.values() for start in starts))
+            present = sorted(found, key=lambda start: order.index(start) if start in order else len(order))
             bars = {family: {start: starts.get(start, 0.0) for start in present} for family, starts in bars.items()}
             figures.append(plots.stacked(f"Chosen by {name}", bars))
     if not figures:
@@ -147,13 +146,16 @@ def where_chosen(cells: Sequence[Cell]) -> list[str]:
 
 
 def _lines(drawn: Mapping[str, Mapping[str, Mapping[int, Point]]], xlabel: str, ticks: Sequence[int]) -> list[str]:
-    ends = [p for family in drawn.values() for points in family.values() for p in points.values()]
-    low = max(10 * math.floor(min(p.low for p in ends) / 10), 0)
-    high = min(10 * math.ceil(max(p.high for p in ends) / 10), 100)
-    limits = (low, high) if high > low else (low - 5, high + 5)
     methods = [name for name in SHOWN if any(name in family for family in drawn.values())]
-    figures = [plots.lines(family, xlabel, ticks, series, limits) for family, series in drawn.items()]
-    return [plots.legend(methods), f'<div class="panels">{"".join(figures)}</div>']
+    figures = [plots.lines(family, xlabel, ticks, series, _limits(series)) for family, series in drawn.items()]
+    return [plots.legend(f"Lines of accuracy by {xlabel}", methods), f'<div class="panels">{"".join(figures)}</div>']
+
+
+def _limits(series: Mapping[str, Mapping[int, Point]]) -> tuple[float, float]:
+    """Of a vertical axis, in fives: every interval is inside, a little off the edge."""
+    ends = [point for points in series.values() for point in points.values()]
+    low, high = min(point.low for point in ends), max(point.high for point in ends)
+    return max(5 * math.floor((low - 1) / 5), -1), min(5 * math.ceil((high + 1) / 5), 101)
 
 
 def _speed(family: str, name: str, points: Mapping[int, Point]) -> list[str]:

@@ -38,7 +38,7 @@ STYLES = {  # colour, marker, dashes
     "random": ("#777777", "x", (0, (1, 3))),
     "auto": ("#00674a", "o", "solid"),
 }
-HATCHES = {"frozen": "", "static": "///", "hypernetwork": "...", "frozen + names": "---"}
+HATCHES = {"frozen": "", "static": "///", "hypernetwork": "..."}  # and upright lines with names
 FILLS = {"frozen": "#ffffff", "static": "#a6cbe3", "hypernetwork": "#efc9a8"}
 
 
@@ -70,7 +70,7 @@ def lines(
     def draw(axes: Any) -> None:
         for place, (method, points) in enumerate(series.items()):
             # a small shift each, or intervals hide one another
-            at = [ticks.index(value) + 0.05 * (place - (len(series) - 1) / 2) for value in points]
+            at = [ticks.index(value) + 0.04 * (place - (len(series) - 1) / 2) for value in points]
             mean = [point.mean for point in points.values()]
             reach = np.array([_reach(point) for point in points.values()]).T
             axes.errorbar(at, mean, reach, elinewidth=0.9, capsize=2, **style_of(method))
@@ -82,10 +82,10 @@ def lines(
         axes.set_title(title)
         axes.grid(axis="y", color=FAINT, linewidth=0.5)
 
-    return _svg(3.6, 2.7, f"{title}: accuracy by {xlabel}", draw)
+    return _svg(3.6, 3.3, f"{title}: accuracy by {xlabel}", draw)
 
 
-def legend(methods: Sequence[str]) -> str:
+def legend(title: str, methods: Sequence[str]) -> str:
     """The lines of all panels, once."""
 
     def draw(axes: Any) -> None:
@@ -93,7 +93,7 @@ def legend(methods: Sequence[str]) -> str:
         handles = [axes.plot([], [], **style_of(method))[0] for method in methods]
         axes.legend(handles, methods, loc="center", ncols=2, frameon=False, handlelength=4, borderpad=0)
 
-    return _svg(3.6, 0.1 + 0.22 * -(-len(methods) // 2), "Legend of the lines", draw)
+    return _svg(3.6, 0.1 + 0.22 * -(-len(methods) // 2), title, draw)
 
 
 def differences(title: str, rows: Sequence[tuple[str, Point]]) -> str:
@@ -129,20 +129,21 @@ def stacked(title: str, bars: Mapping[str, Mapping[str, float]]) -> str:
     parts = list(dict.fromkeys(part for shares in bars.values() for part in shares))
 
     def draw(axes: Any) -> None:
-        left = [0.0] * len(bars)
+        left, drawn = [0.0] * len(bars), []
         for part in parts:
             widths = [100 * shares.get(part, 0.0) for shares in bars.values()]
             start, names = part.removesuffix(NAMES), part.endswith(NAMES)
-            axes.barh(
-                range(len(bars)),
-                widths,
-                left=left,
-                height=0.65,
-                label=part,
-                facecolor=FILLS.get(start, "#dddddd"),
-                edgecolor=INK,
-                linewidth=0.7,
-                hatch=HATCHES.get(start, "xx") + ("|||" if names else ""),
+            drawn.append(
+                axes.barh(
+                    range(len(bars)),
+                    widths,
+                    left=left,
+                    height=0.65,
+                    facecolor=FILLS.get(start, "#dddddd"),
+                    edgecolor=INK,
+                    linewidth=0.7,
+                    hatch=HATCHES.get(start, "xx") + ("|||" if names else ""),
+                )
             )
             left = [a + b for a, b in zip(left, widths, strict=True)]
         axes.set_yticks(range(len(bars)), list(bars))
@@ -150,9 +151,8 @@ def stacked(title: str, bars: Mapping[str, Mapping[str, float]]) -> str:
         axes.set_xlim(0, 100)
         axes.set_xlabel("% of episodes")
         axes.set_title(title)
-        axes.figure.legend(
-            loc="outside lower center", ncols=2, frameon=False, handlelength=2.5, handleheight=1.4, borderpad=0
-        )
+        place = {"loc": "outside lower center", "ncols": 2, "frameon": False}
+        axes.figure.legend(drawn, parts, **place, handlelength=2.5, handleheight=1.4, borderpad=0)
 
     return _svg(4.6, 0.85 + 0.32 * len(bars) + 0.22 * -(-len(parts) // 2), title, draw)
 
@@ -163,7 +163,9 @@ def _reach(point: Point) -> tuple[float, float]:
 
 
 def _svg(width: float, height: float, title: str, draw: Callable[[Any], None]) -> str:
-    """Draw on axes of so many inches and give the figure as SVG; the title is read to those who cannot see it.
+    """Draw on axes of so many inches and give the figure as SVG.
+
+    The title is read to those who cannot see the figure. No two figures of a page may have one: ids are made of it.
 
     Raises:
         MetapeftError: matplotlib is not installed.

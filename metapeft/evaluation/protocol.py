@@ -90,6 +90,22 @@ def track_of(test: Origin, seen: Sequence[Origin]) -> Track:
     return "domain" if any(test.family == each.family for each in seen) else "family"
 
 
+def unseen(hashes: np.ndarray, seen: Sequence[Origin]) -> np.ndarray:
+    """Which rows of a test pool have a text that no task of training or validation has.
+
+    Corpora of short texts share some ("what time is it"): leave those rows out of the test, not the whole corpus.
+
+    Args:
+        hashes: `Suite.row_hashes` of the pool, uint64 ``(n,)``.
+        seen: tasks of training and validation.
+
+    Returns:
+        bool ``(n,)``.
+    """
+    met = np.concatenate([np.zeros(0, np.uint64), *(each.texts for each in seen)])
+    return ~np.isin(hashes, met)
+
+
 def check_apart(training: Sequence[Origin], validation: Sequence[Origin], test: Sequence[Origin], track: Track) -> None:
     """Refuse test tasks that training or validation saw in part.
 
@@ -119,7 +135,7 @@ def check_apart(training: Sequence[Origin], validation: Sequence[Origin], test: 
         raise EpisodeError(
             f"test tasks are not apart, track '{track}':\n  "
             + "\n  ".join(wrong)
-            + "\n  leave these tasks out of the test, or train without the others (exclude=)"
+            + "\n  leave these tasks or texts out of the test, or train without the others (exclude=)"
         )
 
 

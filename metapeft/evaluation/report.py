@@ -93,7 +93,7 @@ def chosen_lines(cells: Sequence[tables.Cell]) -> list[str]:
     """Lines of a Markdown list: share of episodes in which auto chose each candidate."""
     found = {name: tables.shares(cells, name) for name in ("auto", f"auto{tables.NAMES}")}
     return [
-        f"- {name}: " + ", ".join(f"{_plain(chosen)} {100 * share:.0f} %" for chosen, share in shares.items())
+        f"- {name}: " + "; ".join(f"{_plain(chosen)} {100 * share:.0f} %" for chosen, share in shares.items())
         for name, shares in found.items()
         if shares
     ]
@@ -144,18 +144,19 @@ def html(result: Result) -> str:
 
 def _criteria_table(result: Result, *, whole: bool) -> str:
     """Lines over all families, or those of each family."""
-    head = ["method" if whole else "family", "value", "target", "verdict", "note"]
-    kinds = ["figures", "", "verdict", ""] if whole else ["", "figures", "", "verdict", ""]
+    head = ["method", "verdict", "value", "target", "note"]  # the verdict is in sight on a phone
+    kinds = ["verdict", "figures", "target", "note"]
     if not whole:
-        head.insert(1, "method")
+        head, kinds = ["family", *head], ["", *kinds]
     lines = []
     for name, title in TITLES.items():
         lines.append(group(title, len(head)))
         for line in result["criteria"]:
             if line["criterion"] == name and (line["scope"] == ALL) == whole:
-                said = [line["method"], figure(line), target(line), SYMBOLS[line["verdict"]], line["note"]]
+                method = tables.short(line["method"], result["mix"])
+                said = [method, SYMBOLS[line["verdict"]], figure(line), target(line), line["note"]]
                 lines.append(row(said if whole else [line["scope"], *said], kinds))
-    return table(head, lines, label="Success criteria")
+    return table(head, lines, kinds, label="Success criteria")
 
 
 def _heat_maps(result: Result) -> list[str]:
@@ -177,8 +178,11 @@ def _heat_maps(result: Result) -> list[str]:
                     "<td>–</td>" if mean is None else shaded(mean, low, high, tables.percent(mean)) for mean in means
                 )
                 lines.append(f'<tr><th scope="row">{escaped(cell["task"])}</th>{shades}</tr>')
-        head = ["task", *(_short(name, mix) for name in names)]
-        parts += [f"<h3>{shots} {_examples(shots)} a class</h3>", table(head, lines, "heat", f"{shots} shots")]
+        head = ["task", *(tables.short(name, mix) for name in names)]
+        parts += [
+            f"<h3>{shots} {_examples(shots)} a class</h3>",
+            table(head, lines, kind="heat", label=f"{shots} shots"),
+        ]
     return parts
 
 
@@ -194,9 +198,9 @@ def _full_table(result: Result) -> str:
         lines.append(row([*said, *own, f"{cell['seconds']:.0f}"], kinds))
     for shots, tasks, *own in means:
         lines.append(row([f"mean of {tasks} tasks", "", "", "", shots, "", "", *own, ""], kinds, "whole"))
-    head = [*facts, *(_short(name, mix) for name in names), "seconds"]
+    head = [*facts, *(tables.short(name, mix) for name in names), "seconds"]
     note = element("p", "%, ± half the width of a 95 % interval; similarity is that to the nearest training task.")
-    return note + table(head, lines, label="Full table")
+    return note + table(head, lines, kinds, label="Full table")
 
 
 # --- both ---------------------------------------------------------------------------------------
@@ -252,11 +256,6 @@ def _settings(result: Result) -> list[list[str]]:
     walk("", result["settings"])
     first = [[key, str(result[key])] for key in ("suite", "origin", "checkpoint", "backbone", "mix")]
     return first + [list(each) for each in flat.items()]
-
-
-def _short(name: str, mix: float) -> str:
-    """The name of a method without the mix, where all are of one."""
-    return name.replace(f", mix {mix:g}", "")
 
 
 def _examples(count: int) -> str:

@@ -186,6 +186,11 @@ def accuracy_table(
     return lines, means
 
 
+def short(text: str, mix: float) -> str:
+    """Names of methods without the mix, where all are of one."""
+    return text.replace(f", mix {mix:g}", "")
+
+
 def percent(value: float) -> str:
     """0.8312 is ``83.1``."""
     return f"{100 * value:.1f}"

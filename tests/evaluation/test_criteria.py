@@ -108,7 +108,7 @@ def test_one_task_below_the_frozen_prototype_is_enough_to_miss() -> None:
     cells = [cell("a", "f", 10, GOOD), cell("b", "f", 1, GOOD | {"auto": 0.78}), cell("c", "g", 10, GOOD)]
     found = lines(cells, "never_below", "auto against frozen")
     assert {scope: line["verdict"] for scope, line in found.items()} == {"all": "missed", "f": "missed", "g": "met"}
-    assert found["f"]["note"] == "worst: b at 1 shots; 1 of 2 below"
+    assert found["f"]["note"] == "worst: b at 1-shot; 1 of 2 below"
     assert found["all"]["value"] == pytest.approx(-0.02)
 
 

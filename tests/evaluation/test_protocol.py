@@ -11,7 +11,7 @@ import pytest
 from metapeft import build
 from metapeft.episodes import Episode, EpisodeSampler
 from metapeft.errors import EpisodeError, SuiteError
-from metapeft.evaluation.protocol import Origin, check_apart, episodes_sha256, origin_of, source_of, track_of
+from metapeft.evaluation.protocol import Origin, check_apart, episodes_sha256, origin_of, source_of, track_of, unseen
 from metapeft.tasks import TaskDistribution
 from metapeft.tasks.suite import Suite
 from tests.tasks.made_tasks import text_task
@@ -116,6 +116,15 @@ def test_a_task_of_training_is_refused(track) -> None:
 
 def test_new_episodes_of_known_tasks_are_a_track_of_their_own() -> None:
     check_apart([origin("a")], [], [origin("a")], "episode")
+
+
+def test_a_test_without_the_texts_that_were_seen_is_apart() -> None:
+    seen = [origin("a", texts=(1, 2)), origin("b", texts=(5,))]
+    hashes = np.array([5, 3, 2, 3, 2**63], np.uint64)
+    kept = unseen(hashes, seen)
+    assert kept.tolist() == [False, True, False, True, True]
+    assert unseen(hashes, []).all()
+    check_apart(seen[:1], seen[1:], [replace(origin("c"), texts=np.unique(hashes[kept]))], "domain")
 
 
 def test_all_mistakes_are_named_at_once() -> None:

@@ -1,0 +1,90 @@
+"""metapeft.evaluation.splits: the splits that ship, and what a split does with a suite."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from metapeft.errors import EpisodeError, RecipeError
+from metapeft.evaluation.splits import Split, parts_of, read_split, split_names
+from metapeft.recipes import registry
+
+WITH_CLASSES = ("classification", "points")
+FAMILIES = {"a": "f", "b": "f", "c": "g", "d": "h"}
+
+
+@cache
+def planned() -> dict[str, registry.PlannedTask]:
+    return {p.task.id: p for p in registry.plan("all").tasks if p.task.kind in WITH_CLASSES}
+
+
+def split(**other) -> Split:
+    return Split.model_validate(
+        {"name": "s", "description": "", "track": "domain", "test": ["a"], "validation": ["c"]} | other
+    )
+
+
+@pytest.mark.parametrize("name", split_names())
+def test_shipped_splits_know_their_tasks(name: str) -> None:
+    shipped = read_split(name)
+    assert shipped.name == name
+    parts = parts_of(shipped, {task: each.family for task, each in planned().items()})
+    assert parts.missing == []
+    assert not {task for task in parts.test if task.startswith("syn_")}  # a test on real tasks
+
+
+@pytest.mark.parametrize("name", [name for name in split_names() if name.startswith("families_")])
+def test_a_held_out_family_and_its_sources_are_seen_nowhere(name: str) -> None:
+    parts = parts_of(read_split(name), {task: each.family for task, each in planned().items()})
+    seen = [planned()[task] for task in (*parts.training, *parts.validation)]
+    test = [planned()[task] for task in parts.test]
+    assert {each.family for each in test} == {name.removeprefix("families_")}
+    assert not {each.family for each in test} & {each.family for each in seen}
+    assert not {each.task.source.identity for each in test} & {each.task.source.identity for each in seen}
+    real = {task for task, each in planned().items() if each.family == test[0].family and not task.startswith("syn_")}
+    assert set(parts.test) == real  # all of the family is tested
+
+
+def test_what_is_not_named_is_trained_on() -> None:
+    assert parts_of(split(), FAMILIES) == (["b", "d"], ["c"], ["a"], [])
+    assert parts_of(split(test=["f"]), FAMILIES) == (["d"], ["c"], ["a", "b"], [])
+
+
+def test_a_task_named_by_its_id_leaves_its_family() -> None:
+    assert parts_of(split(exclude=["f"]), FAMILIES) == (["d"], ["c"], ["a"], [])
+    assert parts_of(split(test=["f"], validation=["b"]), FAMILIES) == (["c", "d"], ["b"], ["a"], [])
+
+
+def test_names_that_the_suite_lacks_are_said() -> None:
+    assert parts_of(split(test=["a", "x"], exclude=["y"]), FAMILIES).missing == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"test": ["x"]}, "no task for test of 4"),
+        ({"validation": ["x"]}, "no task for validation"),
+        ({"exclude": ["b", "h"]}, "no task for training"),
+        ({"validation": ["a", "c"]}, "'a' for test and for validation"),
+    ],
+)
+def test_splits_that_cannot_be_used(other: dict, message: str) -> None:
+    with pytest.raises(EpisodeError, match=message):
+        parts_of(split(**other), FAMILIES)
+
+
+def test_unknown_names_get_the_nearest() -> None:
+    with pytest.raises(RecipeError, match="Did you mean 'domains'"):
+        read_split("domain")
+
+
+def test_a_file_of_ones_own_with_all_its_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("{name: mine, description: d, track: domain, test: [a], validation: [b]}")
+    assert read_split(str(path)).test == ["a"]
+    path.write_text("{name: mine, track: none, test: [], validation: [b], wrong: 1}")
+    with pytest.raises(RecipeError) as caught:
+        read_split(str(path))
+    assert all(field in str(caught.value) for field in ("mine.yaml", "description", "track", "test", "wrong"))
