@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +22,19 @@ from metapeft.evaluation.bench import (
     prior_of,
     sampler,
 )
-from metapeft.evaluation.protocol import Origin, check_apart, episodes_sha256, origin_of, track_of
+from metapeft.evaluation.protocol import Origin, check_apart, episodes_sha256, origin_of, track_of, unseen
 from metapeft.evaluation.report import summarized
 from metapeft.evaluation.tables import Cell, columns, percent
 from metapeft.meta.run import tasks_and_backbone
 from metapeft.meta.select import Prior
-from metapeft.meta.stream import limited, split_tasks
-from metapeft.tasks.suite import Suite
+from metapeft.meta.stream import limited, split_tasks, with_rows
+from metapeft.tasks.suite import POOLS, Suite
 from metapeft.tasks.task import Task
 
 if TYPE_CHECKING:
     from metapeft.evaluate import EvaluateConfig
 
+LEAST_NEW = 0.8  # of a test task's rows must be new, or it is no other corpus
 _PARTS = ("training", "validation")
 
 
@@ -70,6 +72,7 @@ class Evaluation:
         missing = sorted(set(facts["validation"]) - {task.config.task_id for task in self.validation})
         if missing:
             raise EpisodeError(f"validation tasks {', '.join(missing)} are in none of the suites\n  name theirs: more=")
+        self.dropped: dict[str, int] = {}
         self.tracks = self._tracks(facts)
         self.settings = settings_of(config, facts)
         self.out = Path(config.out) if config.out else default_out(config)
@@ -146,6 +149,7 @@ class Evaluation:
         training, validation = ([origin(name) for name in facts[part] if name in self.home] for part in _PARTS)
         seen = [*training, *validation]
         out: dict[str, str] = {}
+        apart = []
         for task in self.test:
             own = origin(task.config.task_id)
             found = track_of(own, seen) if track == "auto" else track
@@ -154,9 +158,26 @@ class Evaluation:
                     f"the checkpoint was trained or validated on '{own.task_id}'\n"
                     "  track=episode tests new episodes of known tasks; leave it out for anything else"
                 )
+            if found != "episode":
+                task, own = self._without_seen_texts(task, own, seen)
             check_apart(training, validation, [own], found)
             out[own.task_id] = found
+            apart.append(task)
+        self.test = apart
         return out
+
+    def _without_seen_texts(self, task: Task, own: Origin, seen: list[Origin]) -> tuple[Task, Origin]:
+        """The task without the rows whose text training or validation has; short texts stand in several corpora."""
+        suite = self.home[own.task_id]
+        kept = [np.flatnonzero(unseen(suite.row_hashes(own.task_id, side), seen)) for side in POOLS]
+        rows, left = len(task.support) + len(task.query), sum(map(len, kept))
+        self.dropped[own.task_id] = rows - left
+        if left < LEAST_NEW * rows:
+            return task, own  # the same corpus under two names: `check_apart` says so
+        if left < rows:
+            print(f"{own.task_id}: {rows - left} of {rows} rows left out, training or validation has their texts")
+        texts = own.texts[unseen(own.texts, seen)]
+        return with_rows(task, kept[0], kept[1]), replace(own, texts=texts)
 
     def _result(self, cells: list[Cell]) -> dict[str, Any]:
         facts, config = self.opened.facts, self.config
@@ -174,6 +195,7 @@ class Evaluation:
                 "validation": facts["validation"],
                 "mix": facts["mix"],
                 "settings": self.settings,
+                "rows_left_out": self.dropped,
                 "cells": kept,
                 "similarity_and_gain": similarity_and_gain(kept, facts["mix"]),
             }

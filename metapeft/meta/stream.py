@@ -159,23 +159,34 @@ def limited(task: Task, rows: int) -> Task:
     Meta-training meets a task some hundred times: a bounded pool lets the frozen layers see each text once.
     """
 
-    def cut(pool: Pool, side: str) -> Pool:
+    def chosen(pool: Pool, side: str) -> np.ndarray:
         assert isinstance(pool.y, np.ndarray)
         if len(pool) <= rows:
-            return pool
+            return np.arange(len(pool))
         order = np.argsort(sampling.fold(sampling.key_of("limited", side, 0), np.arange(len(pool))), kind="stable")
         place = np.empty(len(pool), np.int64)  # a row's place among the rows of its class
         for label in np.unique(pool.y):
             own = order[pool.y[order] == label]
             place[own] = np.arange(len(own))
-        kept = np.sort(np.lexsort((np.argsort(order), place))[:rows])
+        return np.sort(np.lexsort((np.argsort(order), place))[:rows])
+
+    return with_rows(task, chosen(task.support, "support"), None if task.one_pool else chosen(task.query, "query"))
+
+
+def with_rows(task: Task, support: np.ndarray, query: np.ndarray | None) -> Task:
+    """The task with these rows of its pools alone, ascending; `query` is None where it has one pool."""
+
+    def cut(pool: Pool, kept: np.ndarray) -> Pool:
+        if len(kept) == len(pool):
+            return pool
+        assert isinstance(pool.y, np.ndarray)
         if not isinstance(pool.x, Ragged):
             return Pool(pool.kind, pool.x[kept], pool.y[kept])
-        lengths = pool.x.lengths()[kept]
-        values = np.concatenate([pool.x.row(int(row)) for row in kept])
-        return Pool(pool.kind, Ragged(values, np.concatenate([[0], np.cumsum(lengths)])), pool.y[kept])
+        values = np.concatenate([np.zeros(0, np.int32), *(pool.x.row(int(row)) for row in kept)])
+        offsets = np.concatenate([[0], np.cumsum(pool.x.lengths()[kept])])
+        return Pool(pool.kind, Ragged(values, offsets), pool.y[kept])
 
-    support = cut(task.support, "support")
-    query = None if task.one_pool else cut(task.query, "query")
-    config = replace(task.config, support_size=len(support), query_size=len(query if query is not None else support))
-    return Task(config, support, query, task.labels, task.language, task.noise, task.pad_id, task.names)
+    first = cut(task.support, support)
+    second = None if query is None else cut(task.query, query)
+    config = replace(task.config, support_size=len(first), query_size=len(second if second is not None else first))
+    return Task(config, first, second, task.labels, task.language, task.noise, task.pad_id, task.names)
