@@ -36,7 +36,7 @@ tr.group > th > span { position: sticky; left: 0.55rem; display: block; max-widt
 svg { max-width: 100%; height: auto; display: block; }
 dt { font-weight: 600; margin-top: 0.4rem; }
 dd { margin: 0 0 0 1.2rem; overflow-wrap: anywhere; }
-@media (max-width: 40rem) { th:first-child { max-width: 9rem; overflow-wrap: anywhere; } }
+@media (max-width: 40rem) { th:first-child { max-width: 9rem; overflow-wrap: break-word; } }
 @page { size: A4 landscape; margin: 12mm; }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }
@@ -44,7 +44,7 @@ dd { margin: 0 0 0 1.2rem; overflow-wrap: anywhere; }
   table { font-size: 7.5pt; }
   th, td { padding: 0.1rem 0.25rem; }
   svg, tr, .banner { break-inside: avoid; }
-  h2, h3 { break-after: avoid; }
+  h2, h3, h2 + p { break-after: avoid; }
   th, td, .banner { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   th:first-child, tr.group > th > span { position: static; }
 }
@@ -73,11 +73,16 @@ def element(tag: str, text: object, kind: str = "") -> str:
     return f"<{tag}{attribute}>{escaped(text)}</{tag}>"
 
 
+def heading(text: object) -> str:
+    """The heading of a line; it may break after an underscore, so that a long task id fits a phone."""
+    return f'<th scope="row">{escaped(text).replace("_", "_<wbr>")}</th>'
+
+
 def row(cells: Sequence[object], kinds: Sequence[str] = (), kind: str = "") -> str:
     """A line of a table; its first cell is its heading, `kinds` are classes of the others."""
     kinds = kinds or [""] * (len(cells) - 1)
     first, *others = cells
-    inner = f'<th scope="row">{escaped(first)}</th>'
+    inner = heading(first)
     inner += "".join(element("td", cell, own) for cell, own in zip(others, kinds, strict=True))
     return f'<tr class="{kind}">{inner}</tr>' if kind else f"<tr>{inner}</tr>"
 

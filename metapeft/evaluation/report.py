@@ -15,7 +15,7 @@ from typing import Any
 
 from metapeft.evaluation import tables
 from metapeft.evaluation.criteria import ALL, MET, MISSED, TITLES, UNMEASURED, criteria, figure, target
-from metapeft.evaluation.page import element, escaped, group, page, row, shaded, table
+from metapeft.evaluation.page import element, escaped, group, heading, page, row, shaded, table
 from metapeft.evaluation.panels import panels
 
 Result = dict[str, Any]
@@ -177,7 +177,7 @@ def _heat_maps(result: Result) -> list[str]:
                 shades = "".join(
                     "<td>–</td>" if mean is None else shaded(mean, low, high, tables.percent(mean)) for mean in means
                 )
-                lines.append(f'<tr><th scope="row">{escaped(cell["task"])}</th>{shades}</tr>')
+                lines.append(f"<tr>{heading(cell['task'])}{shades}</tr>")
         head = ["task", *(tables.short(name, mix) for name in names)]
         parts += [
             f"<h3>{shots} {_examples(shots)} a class</h3>",

@@ -38,6 +38,10 @@ def test_a_row_has_a_class_for_each_cell_but_the_first() -> None:
         page.row(["t", 5, 6], ["figures"])
 
 
+def test_a_long_task_id_may_break_after_an_underscore() -> None:
+    assert page.heading("a_<b_c") == '<th scope="row">a_<wbr>&lt;b_<wbr>c</th>'
+
+
 def luminance(colour: str) -> float:
     """Relative luminance by WCAG 2.1, written anew: `#rgb` or `#rrggbb`."""
     digits = colour.lstrip("#")

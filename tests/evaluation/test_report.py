@@ -25,7 +25,7 @@ MEANS = {
     "frozen + names": 0.80,
 }
 NASTY = "<script>alert('&')</script>|`$x$"
-VOID = {"meta", "br", "path", "use"}
+VOID = {"meta", "wbr", "path", "use"}
 STEPS = [0, 1, 2, 3, 5, 10]
 
 
