@@ -1,0 +1,177 @@
+"""Held-out domains and families: meta-train without them, test on them, for every split and seed; one table.
+
+    python scripts/benchmark_heldout.py suite=runs/suites/all
+    python scripts/benchmark_heldout.py suite=runs/suites/all backbone=sentence-transformers/all-MiniLM-L6-v2 \
+        'splits=[domains]' 'seeds=[0,1,2]' episodes=200
+
+A split (`recipes/splits`) names what is tested on, what is validated on and what is kept out of training beside these.
+Settings of training are `train=`, a YAML file of options of `metapeft.train`, or those below; they were chosen on
+validation tasks. Runs and finished cells are found again: a killed benchmark goes on where it was. With several seeds
+the episodes differ too, and a task's figures are over all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from metapeft import cli, strict_yaml
+from metapeft.errors import MetapeftError
+from metapeft.evaluate import EvaluateConfig, evaluate, write
+from metapeft.evaluation.report import summarized
+from metapeft.evaluation.splits import Split, parts_of, read_split, split_names
+from metapeft.tasks.suite import Suite
+from metapeft.train import TrainConfig, train
+
+DESCRIPTION = "Held-out domains and families: train without them, test on them."
+EXAMPLES = ["python scripts/benchmark_heldout.py suite=runs/suites/all splits=[families_topic] episodes=60"]
+TRAIN: dict[str, Any] = {
+    "steps": 150,
+    "ways": [2, 5],
+    "shots": [1, 5, 10],
+    "query": 6,
+    "rows": 400,
+    "max_tokens": 48,
+    "inner_steps": 0,
+    "learning_rate": 0.002,
+    "mix": 1.0,
+    "names": "half",
+    "validate_every": 1000,
+    "validation_episodes": 4,
+    "hypernetwork": {"episodes": 150},
+    "lora": {
+        "rank": 8,
+        "num_layers": 3,
+        "keys": ["attention.self.query", "attention.self.value", "intermediate.dense", "output.dense"],
+    },
+}
+
+
+class Config(BaseModel):
+    """What the script takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    suite: str = Field(description="folder that `metapeft build recipe=all` wrote")
+    backbone: str = Field(default="nano", description="nano, a folder or a Hub id")
+    splits: list[str] = Field(default=[], description="names or YAML files; default: all that ship")
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
+        default=[0], description="of training and of the episodes"
+    )
+    synthetic: bool = Field(default=False, description="train on synthetic tasks too")
+    train: str | None = Field(default=None, description="YAML file of options of metapeft.train")
+    shots: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
+        default=[1, 5, 10], description="support examples a class"
+    )
+    episodes: int = Field(default=200, ge=2, description="episodes a task, number of shots and seed")
+    control_episodes: int = Field(default=50, ge=2, description="of them with the controls too, see metapeft.evaluate")
+    prior_episodes: int = Field(default=30, ge=1, description="episodes a validation task for the prior of auto")
+    out: str = Field(default="runs/heldout", description="folder of runs and results")
+
+
+def training_of(suite: Suite, split: Split, synthetic: bool) -> tuple[list[str], list[str], list[str]]:
+    """Tasks of a suite to train on, to validate on and to test on: classification, real ones unless asked.
+
+    Raises:
+        EpisodeError: nothing is left for one of them.
+    """
+    families = {
+        task.id: task.family
+        for task in suite.tasks
+        if task.kind == "classification" and (synthetic or task.entry["source"]["kind"] != "synthetic")
+    }
+    parts = parts_of(split, families)
+    return parts.training, parts.validation, parts.test
+
+
+def run(config: Config) -> int:
+    """Run the script."""
+    suite = Suite(config.suite)
+    options = TRAIN | (_options(Path(config.train)) if config.train else {})
+    for name in config.splits or split_names():
+        split = read_split(name)
+        training, validation, test = training_of(suite, split, config.synthetic)
+        results = []
+        for seed in config.seeds:
+            out = Path(config.out) / f"{split.name}-{config.backbone.rstrip('/').rpartition('/')[2]}-{seed}"
+            print(f"\n{split.name}, seed {seed}: {len(training)} tasks to train on, {len(test)} to test on", flush=True)
+            given = {"suite": config.suite, "backbone": config.backbone, "out": str(out), "seed": seed}
+            if not (out / "result.json").exists():
+                train(TrainConfig(**given, **options, training=training, validation=validation))
+            evaluate(
+                EvaluateConfig(
+                    suite=config.suite,
+                    backbone=config.backbone,
+                    checkpoint=str(out / "last"),
+                    out=str(out / "evaluate"),
+                    test=test,
+                    track=split.track,
+                    shots=config.shots,
+                    episodes=config.episodes,
+                    control_episodes=config.control_episodes,
+                    prior_episodes=config.prior_episodes,
+                    seed=seed,
+                    html=False,
+                )
+            )
+            results.append(json.loads((out / "evaluate/result.json").read_text(encoding="utf-8")))
+        folder = Path(config.out) / f"{split.name}-{config.backbone.rstrip('/').rpartition('/')[2]}"
+        written = write(folder, together(results), html=True)
+        print(f"{split.name}, {len(config.seeds)} seeds: " + ", ".join(map(str, written)), flush=True)
+    return 0
+
+
+def together(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """One result of several seeds: the episodes of a task and number of shots side by side.
+
+    Args:
+        results: what `evaluate` wrote, of one split; the first says how it was made.
+    """
+    cells: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for result in results:
+        for cell in result["cells"]:
+            cells.setdefault((cell["task"], cell["shots"]), []).append(cell)
+    settings = results[0]["settings"] | {"seed": [result["settings"]["seed"] for result in results]}
+    return summarized(results[0] | {"cells": [_joined(own) for own in cells.values()], "settings": settings})
+
+
+def _joined(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    """Cells of one task and number of shots as one.
+
+    Only the first episodes of a cell have the controls. They come first here too, so that equal places are equal
+    episodes in every list.
+    """
+    out = dict(cells[0])
+    controlled = [min(map(len, cell["accuracy"].values())) for cell in cells]
+    for part in ("accuracy", "macro_f1"):
+        out[part] = {
+            name: [value for cell, n in zip(cells, controlled, strict=True) for value in cell[part][name][:n]]
+            + [value for cell, n in zip(cells, controlled, strict=True) for value in cell[part][name][n:]]
+            for name in cells[0][part]
+        }
+    out["curves"] = {name: [row for cell in cells for row in cell["curves"][name]] for name in cells[0]["curves"]}
+    out["chosen"] = {
+        name: dict(sum((Counter(cell["chosen"][name]) for cell in cells), Counter())) for name in cells[0]["chosen"]
+    }
+    return out | {"seconds": sum(cell["seconds"] for cell in cells)}
+
+
+def _options(path: Path) -> dict[str, Any]:
+    loaded = strict_yaml.load(path)
+    if not isinstance(loaded, dict):
+        raise MetapeftError(f"{path}: needs options of metapeft.train, one a line")
+    return loaded
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of the script."""
+    return cli.run(run, Config, argv, prog="benchmark_heldout", description=DESCRIPTION, examples=EXAMPLES)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
