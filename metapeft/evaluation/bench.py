@@ -144,15 +144,15 @@ def read_episode(opened: Opened, episode: Episode, task: Task) -> tuple[Item, di
     """An episode, its features with the learned base, and its cosine to the nearest training episode."""
     item = item_of(episode, task, opened.states, opened.checkpoint.embedder, names=True)
     side = "support" if task.one_pool else "query"
-    parts = [("support", episode.support_rows), (side, episode.query_rows), ("names", episode.classes)]
-    based = [
+    support, query, names = (
         None if name == "names" and task.names is None else mx.array(opened.based.features(task, name, rows))
-        for name, rows in parts
-    ]
+        for name, rows in (("support", episode.support_rows), (side, episode.query_rows), ("names", episode.classes))
+    )
+    assert support is not None and query is not None
     near = 0.0
     if opened.checkpoint.embedder is not None:
         near = nearness(opened.checkpoint.library, np.array(item.embedding))
-    return item, {"static": Features(*based)}, near
+    return item, {"static": Features(support, query, names)}, near
 
 
 def prior_of(opened: Opened, validation: Sequence[Task], sizes: Sizes, episodes: int) -> Prior:

@@ -8,7 +8,7 @@ the frozen prototype that meta-validation tasks as near to the training tasks as
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -141,13 +141,15 @@ def read(
     candidates = [c for c in candidates if not (c.names and item.names is None)]
     for candidate in (c for c in candidates if not c.steps):
         features = _features(setup, meta, item, candidate.start, known)
-        frozen = Features(item.support.hidden.frozen, item.query.hidden.frozen, _frozen_names(item))
-        s, q, n = (
-            None if a is None or b is None else beside(a, b, candidate.mix)
-            for a, b in zip(frozen, features, strict=True)
-        )
-        params = _head(setup, meta, candidate, s, item.support.labels, item.ways, n)
-        out[candidate.name] = setup.learner.head.logits(params, q)
+        frozen = _frozen(item)
+        support = beside(frozen.support, features.support, candidate.mix)
+        query = beside(frozen.query, features.query, candidate.mix)
+        names = None
+        if candidate.names and frozen.names is not None and features.names is not None:
+            names = beside(frozen.names, features.names, candidate.mix)
+        learned = None if candidate.start == "frozen" else meta.get("head")
+        params = setup.learner.head.init(support, item.support.labels, item.ways, learned, names)
+        out[candidate.name] = setup.learner.head.logits(params, query)
     stepping = [c for c in candidates if c.steps]
     for key in dict.fromkeys((c.start, c.mix, c.names) for c in stepping):
         own = [c for c in stepping if (c.start, c.mix, c.names) == key]
@@ -284,27 +286,24 @@ def _features_only(examples: Examples, rows: np.ndarray) -> Examples:
 def _features(setup: Setup, meta: Tree, item: Item, begin: str, known: dict[str, Features]) -> Features:
     if begin not in known:
         if begin == "frozen":
-            known[begin] = Features(item.support.hidden.frozen, item.query.hidden.frozen, _frozen_names(item))
+            known[begin] = _frozen(item)
         else:
             network = setup.learner.backbone
             assert isinstance(network, WithFrozen)
             plain = setup.learner._replace(backbone=network.backbone)
             adapter, _ = start(setup, _of_start(meta, begin), item.embedding)
-            sides = (item.support.hidden, item.query.hidden, item.names)
             known[begin] = Features(
-                *(None if side is None else unit(plain.features_now(adapter, side.hidden)) for side in sides)
+                unit(plain.features_now(adapter, item.support.hidden.hidden)),
+                unit(plain.features_now(adapter, item.query.hidden.hidden)),
+                None if item.names is None else unit(plain.features_now(adapter, item.names.hidden)),
             )
         mx.eval(known[begin])
     return known[begin]
 
 
-def _frozen_names(item: Item) -> mx.array | None:
-    return None if item.names is None else item.names.frozen
-
-
-def _head(setup: Setup, meta: Tree, candidate: Candidate, support: Any, labels: mx.array, ways: int, names: Any) -> Any:
-    learned = None if candidate.start == "frozen" else meta.get("head")
-    return setup.learner.head.init(support, labels, ways, learned, names if candidate.names else None)
+def _frozen(item: Item) -> Features:
+    names = None if item.names is None else item.names.frozen
+    return Features(item.support.hidden.frozen, item.query.hidden.frozen, names)
 
 
 def _of_start(meta: Tree, begin: str) -> Tree:
