@@ -13,6 +13,7 @@ from metapeft.errors import MetapeftError, did_you_mean
 VERBS = {
     "build": "turn a recipe into a task suite on disk",
     "train": "meta-train where adapters start",
+    "evaluate": "test a checkpoint on tasks it never saw, and write a report",
     "inspect": "show what a suite holds, and check episodes of every kind",
     "doctor": "say what this machine has, and what is missing",
 }
