@@ -13,6 +13,8 @@ from metapeft.errors import MetapeftError, did_you_mean
 VERBS = {
     "build": "turn a recipe into a task suite on disk",
     "train": "meta-train where adapters start",
+    "adapt": "make a classifier from your own labelled examples",
+    "predict": "label new texts with it",
     "inspect": "show what a suite holds, and check episodes of every kind",
     "doctor": "say what this machine has, and what is missing",
 }
