@@ -26,14 +26,16 @@ class AdaptConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     data: str = Field(
-        description="csv, tsv or jsonl file; folder with a sub-folder of .txt files a label; or Hub id ORG/NAME[/CONFIG]"
+        description="csv, tsv or jsonl file; folder with a sub-folder of .txt files a label; or Hub ORG/NAME[/CONFIG]"
     )
     out: str | None = Field(default=None, description="folder of the classifier; default runs/adapt/<name of data>")
     checkpoint: str | None = Field(
         default=None,
         description="folder that `metapeft train` wrote; default: the one that is shipped; none: frozen network alone",
     )
-    backbone: str | None = Field(default=None, description="the frozen network; default: that of the checkpoint, or nano")
+    backbone: str | None = Field(
+        default=None, description="the frozen network; default: that of the checkpoint, or nano"
+    )
     text_column: str | None = Field(default=None, description="column of the texts; default: found by its name")
     label_column: str | None = Field(default=None, description="column of the labels; default: found by its name")
     split: str = Field(default="train", description="split of a Hub dataset")
@@ -42,7 +44,9 @@ class AdaptConfig(BaseModel):
         ge=1,
         description="most rows of a label, those whose text has the smallest hash; default: 50 on the Hub, else all",
     )
-    folds: int = Field(default=5, ge=2, description="of the cross-validations, that of the choice and the one around it")
+    folds: int = Field(
+        default=5, ge=2, description="of the cross-validations, that of the choice and the one around it"
+    )
     repeats: int = Field(default=3, ge=1, description="how often the estimate of the accuracy goes round its folds")
     seed: int = Field(default=0, ge=0, description="of the folds of the estimate")
 
@@ -97,7 +101,7 @@ def _say(result: dict[str, Any], out: Path, seconds: float) -> None:
     else:
         low, high = (100 * end for end in estimate["ci95"])
         print(
-            f"accuracy  {100 * estimate['accuracy']:.1f} % of examples left out (95 % interval {low:.0f} to {high:.0f}); "
+            f"accuracy  {100 * estimate['accuracy']:.1f} % of those left out, 95 % interval {low:.0f} to {high:.0f}; "
             f"frozen prototype {100 * estimate['frozen']:.1f} %, most frequent label {100 * estimate['majority']:.1f} %"
         )
     if result["nearest"]:

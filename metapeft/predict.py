@@ -15,6 +15,7 @@ EXAMPLES = [
     'python -m metapeft.predict adapter=runs/adapt/examples text="I want my money back"',
     "python -m metapeft.predict adapter=runs/adapt/examples data=new.csv out=labels.jsonl",
 ]
+SHOWN = 5  # labels that are printed of a text
 
 
 class PredictConfig(BaseModel):
@@ -52,23 +53,28 @@ def predict(config: PredictConfig) -> int:
     out = None if config.out is None else Path(config.out)
     if out is not None and out.is_dir():
         raise AdaptationError(f"{out} is a folder; out= is a file, such as {out / 'labels.jsonl'}")
-    texts, notes = [("text", config.text)], []
+    texts, notes = [("text", config.text or "")], []
     if config.data is not None:
         texts, notes = read_texts(config.data, config.text_column)
     classifier = load_classifier(config.adapter, config.backbone)
-    lines = []
-    for (place, text), row in zip(texts, classifier.probabilities([text for _, text in texts]), strict=True):
-        ranked = sorted(zip(classifier.labels, row.tolist(), strict=True), key=lambda pair: -pair[1])
-        lines.append({"place": place, "text": text, "label": ranked[0][0], "probabilities": dict(ranked)})
+    shares = classifier.probabilities([text for _, text in texts])
+    ranked = [
+        sorted(zip(classifier.labels, row.tolist(), strict=True), key=lambda pair: -pair[1])  # equal ones by name
+        for row in shares
+    ]
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     if out is not None:
+        lines = [
+            {"place": place, "text": text, "label": pairs[0][0], "probabilities": dict(pairs)}
+            for (place, text), pairs in zip(texts, ranked, strict=True)
+        ]
         atomic.write_text(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
         print(f"{len(lines)} texts labelled: {out}")
         return 0
-    for line in lines:
-        shown = "  ".join(f"{name} {share:.3f}" for name, share in list(line["probabilities"].items())[:5])
-        print(line["label"], shown, *([] if config.text is not None else [_short(line["text"])]), sep="\t")
+    for (_, text), pairs in zip(texts, ranked, strict=True):
+        shown = "  ".join(f"{name} {share:.3f}" for name, share in pairs[:SHOWN])
+        print(pairs[0][0], shown, *([] if config.data is None else [_short(text)]), sep="\t")
     return 0
 
 

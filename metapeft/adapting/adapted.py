@@ -188,7 +188,8 @@ def _notes(begin: Start, seen: Seen, names: list[str]) -> list[str]:
     if seen.names is None:
         notes.append("a label is a number or has no letters: the names of the labels are not used")
     if seen.cut:
-        notes.append(f"{seen.cut} texts are longer than {begin.max_tokens} tokens: only their beginning is read")
+        what = "1 text is" if seen.cut == 1 else f"{seen.cut} texts are"
+        notes.append(f"{what} longer than {begin.max_tokens} tokens: only the beginning is read")
     if begin.facts["origin"] == "synthetic":
         notes.append("the checkpoint was trained on synthetic text: expect little of it")
     return notes

@@ -51,7 +51,9 @@ def _chosen(result: dict[str, Any]) -> str:
     lines = [f"**{result['chosen']}** on the backbone `{result['backbone']}`. {what}"]
     if candidate["start"] != FROZEN.start:
         lines.append(f"Adapted features weigh {candidate['mix']:g}, frozen ones {1 - candidate['mix']:g}.")
-    lines.append("The names of the labels count as examples." if candidate["names"] else "Names of labels do not count.")
+    lines.append(
+        "The names of the labels count as examples." if candidate["names"] else "Names of labels do not count."
+    )
     if start["checkpoint"] is not None:
         families = ", ".join(start["training_families"])
         lines.append(f"The checkpoint was trained by {start['method']} on {start['suite']} ({families}).")

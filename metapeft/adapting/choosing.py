@@ -238,4 +238,3 @@ def _examples(seen: Seen, rows: np.ndarray) -> Examples:
     """Examples without hidden states: candidates without a step read features alone."""
     hidden: Any = None
     return Examples(Beside(hidden, mx.array(seen.frozen[rows])), mx.array(seen.labels[rows]))
-

@@ -1,9 +1,9 @@
 """A text classifier in a folder: frozen network by name, adapter, head and labels. Safetensors and JSON, no pickle.
 
-    classifier.json           what the rest is for: backbone, tokenizer, labels, mix, scale
-    head.safetensors          weight (ways, 2 d), first for frozen, then for adapted features, and bias (ways,)
-    adapter-peft/             the adapter, as `peft` reads it; not there where the frozen network was chosen
-    adapter-mlx-lm/           the same, as `mlx_lm` reads it; for the architectures that mlx-lm has
+classifier.json           what the rest is for: backbone, tokenizer, labels, mix, scale
+head.safetensors          weight (ways, 2 d), first for frozen, then for adapted features, and bias (ways,)
+adapter-peft/             the adapter, as `peft` reads it; not there where the frozen network was chosen
+adapter-mlx-lm/           the same, as `mlx_lm` reads it; for the architectures that mlx-lm has
 """
 
 from __future__ import annotations

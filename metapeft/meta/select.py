@@ -141,11 +141,10 @@ def read(
     candidates = [c for c in candidates if not (c.names and item.names is None)]
     for candidate in (c for c in candidates if not c.steps):
         features = _features(setup, meta, item, candidate.start, known)
-        frozen = Features(item.support.hidden.frozen, item.query.hidden.frozen, _frozen_names(item))
-        s, q, n = (
-            None if a is None or b is None else beside(a, b, candidate.mix)
-            for a, b in zip(frozen, features, strict=True)
-        )
+        called, mix = _frozen_names(item), candidate.mix
+        s = beside(item.support.hidden.frozen, features.support, mix)
+        q = beside(item.query.hidden.frozen, features.query, mix)
+        n = None if called is None or features.names is None else beside(called, features.names, mix)
         params = head_of(setup, meta, candidate, s, item.support.labels, item.ways, n)
         out[candidate.name] = setup.learner.head.logits(params, q)
     stepping = [c for c in candidates if c.steps]
@@ -174,8 +173,9 @@ def choose(
     """Choose among candidates by cross-validation on the support set and by the prior.
 
     Every class keeps an example in each fold's training part: the only example of a class is never left out, and with
-    one example in every class the prior decides alone. The first candidate wins a tie: put the frozen prototype there. The query set is not looked at. A generated adapter is
-    that of the whole support set in every fold: what is left out of a fold had its small part in the embedding.
+    one example in every class the prior decides alone. The first candidate wins a tie: put the frozen prototype there.
+    The query set is not looked at. A generated adapter is that of the whole support set in every fold: what is left out
+    of a fold had its small part in the embedding.
 
     Args:
         setup: as in training.
@@ -310,9 +310,10 @@ def _features(setup: Setup, meta: Tree, item: Item, begin: str, known: dict[str,
             assert isinstance(network, WithFrozen)
             plain = setup.learner._replace(backbone=network.backbone)
             adapter, _ = start(setup, _of_start(meta, begin), item.embedding)
-            sides = (item.support.hidden, item.query.hidden, item.names)
             known[begin] = Features(
-                *(None if side is None else unit(plain.features_now(adapter, side.hidden)) for side in sides)
+                unit(plain.features_now(adapter, item.support.hidden.hidden)),
+                unit(plain.features_now(adapter, item.query.hidden.hidden)),
+                None if item.names is None else unit(plain.features_now(adapter, item.names.hidden)),
             )
         mx.eval(known[begin])
     return known[begin]

@@ -154,7 +154,9 @@ def cleaned(rows: Sequence[Row]) -> tuple[list[Example], list[str]]:
             twice.append(row.place)
         else:
             kept[key] = row
-    notes = [f"{_rows(places)} without a {what}: skipped ({_places(places)})" for what, places in missing.items() if places]
+    notes = [
+        f"{_rows(places)} without a {what}: skipped ({_places(places)})" for what, places in missing.items() if places
+    ]
     if torn:
         notes.append(f"{_rows(torn)} whose text has two labels: left out ({_places(torn)})")
     if twice:

@@ -51,7 +51,7 @@ def read_text(path: Path) -> str:
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise SourceError(
-            f"{path}: line {line} holds a zero byte: is this text? UTF-16 needs its byte order mark; or save it as UTF-8"
+            f"{path}: line {line} holds a zero byte: is it text? UTF-16 needs its byte order mark; or save it as UTF-8"
         )
     if not text.strip():
         raise SourceError(f"{path}: the file is empty")
@@ -95,8 +95,8 @@ def _csv(path: Path, text: str) -> TextTable:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns: list[str] = []
     rows: list[tuple[str, dict[str, Any]]] = []
+    first = 1
     try:
-        first = 1
         for cells in reader:
             place, first = f"line {first}", reader.line_num + 1
             if not columns:

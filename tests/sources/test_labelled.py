@@ -1,4 +1,4 @@
-"""metapeft.sources.labelled: files, folders and Hub datasets of a user, and what is said of rows that are no examples."""
+"""metapeft.sources.labelled: files, folders and Hub datasets of a user, and what is said of other rows."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ def test_a_folder_of_folders(tmp_path: Path) -> None:
             (tmp_path / name / f"{number}.txt").write_text(text)
     (tmp_path / "loose.txt").write_text("whose?")
     rows, notes = read_labelled(str(tmp_path))
-    assert rows == [Row("cats/0.txt", "purr", "cats"), Row("cats/1.txt", None, "cats"), Row("dogs/0.txt", "bark", "dogs")]
+    assert rows == [
+        Row("cats/0.txt", "purr", "cats"),
+        Row("cats/1.txt", None, "cats"),
+        Row("dogs/0.txt", "bark", "dogs"),
+    ]
     assert notes == [
         "sub-folders without a .txt file: birds",
         "1 .txt files lie in no sub-folder and have no label: skipped (loose.txt)",

@@ -25,7 +25,7 @@ def test_encodings_that_say_what_they_are(tmp_path: Path, encoding: str) -> None
     ("data", "message"),
     [
         (b"text,label\nfine,a\nGr\xfc\xdfe,b\n", r"byte 20 \(line 3\) is not UTF-8"),
-        ("text,label\nfine,a\n".encode() + "Grüße,b\n".encode("latin-1"), r"byte 20 \(line 3\)"),
+        (b"text,label\nfine,a\n" + "Grüße,b\n".encode("latin-1"), r"byte 20 \(line 3\)"),
         ("ab\ncd".encode("utf-16") + b"\x00", r"\(line 2\) is not UTF-16"),
         ("text,label\n".encode("utf-16-le"), "line 1 holds a zero byte.*UTF-16 needs its byte order mark"),
         (b"", "the file is empty"),
