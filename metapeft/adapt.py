@@ -47,7 +47,7 @@ class AdaptConfig(BaseModel):
     folds: int = Field(
         default=5, ge=2, description="of the cross-validations, that of the choice and the one around it"
     )
-    repeats: int = Field(default=3, ge=1, description="how often the estimate of the accuracy goes round its folds")
+    repeats: int = Field(default=2, ge=1, description="how often the estimate of the accuracy goes round its folds")
     seed: int = Field(default=0, ge=0, description="of the folds of the estimate")
 
 

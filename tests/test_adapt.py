@@ -65,6 +65,7 @@ def test_examples_become_a_classifier(
     assert [near["task"] for near in result["nearest"]] != []
     assert all(near["task"].startswith("quick_") for near in result["nearest"])
     assert "the checkpoint was trained on synthetic text: expect little of it" in result["notes"]
+    assert "the checkpoint has no record of gains on earlier tasks" in result["why"]
     card = (out / "README.md").read_text()
     assert f"**{result['chosen']}** on the backbone `nano`" in card
     assert f"**{100 * result['estimate']['accuracy']:.1f} %** of the examples left out" in card
@@ -124,6 +125,7 @@ def test_one_example_a_label_leaves_it_to_the_prior(checkpoint: Path, tmp_path: 
         assert adapt.main([f"data={data}", f"checkpoint={trusted}", f"out={tmp_path / 'out'}"]) == 0
         result = result_of(tmp_path / "out")
         assert result["chosen"] == chosen
+        assert ("a gain of +20.0 points was expected" in result["why"]) == (gain > 0)
         assert result["estimate"] is None
         assert "every label has one example: nothing can be cross-validated, the prior alone decides" in result["notes"]
         assert (tmp_path / "out/adapter-peft").exists() == (gain > 0)  # the earlier one is replaced, whole

@@ -76,7 +76,7 @@ def adapt_examples(
     checkpoint: str | Path | None = None,
     backbone: str | None = None,
     folds: int = 5,
-    repeats: int = 3,
+    repeats: int = 2,
     seed: int = 0,
     places: Sequence[str] | None = None,
     notes: Sequence[str] = (),
@@ -210,8 +210,10 @@ def _why(choice: Choice, begin: Start, similarity: float) -> str:
         said = "There was nothing to cross-validate"
     if name in begin.prior.gains:
         gain = 100 * begin.prior.gain(name, similarity)
-        return f"{offered} {said}; on tasks like this one a gain of {gain:+.1f} points was expected of {name}."
-    return f"{offered} {said}. What to expect of {name} beforehand is not known."
+        said += f"; on tasks as near to training as this one a gain of {gain:+.1f} points was expected of it"
+    elif begin.meta and not begin.prior.gains:
+        said += "; the checkpoint has no record of gains on earlier tasks"
+    return f"{offered} {said}."
 
 
 def _estimate_facts(measured: Estimate) -> dict[str, Any]:
