@@ -13,14 +13,14 @@ import numpy as np
 
 from metapeft import atomic
 from metapeft.adapting.card import card
-from metapeft.adapting.choosing import Estimate, Fit, Seen, adapter_of, estimate, fit, look
+from metapeft.adapting.choosing import Fit, Seen, adapter_of, estimate, fit, look
 from metapeft.adapting.classifier import FACTS, Classifier
 from metapeft.adapting.starts import Start, open_start
 from metapeft.embeddings.similarity import nearest
 from metapeft.errors import AdaptationError
 from metapeft.meta.select import FROZEN, Choice, Features, head_of
 from metapeft.meta.states import WithFrozen, beside
-from metapeft.sources.labelled import Row, cleaned
+from metapeft.sources.labelled import Example, Row, cleaned
 
 NEAREST = 5
 
@@ -129,7 +129,7 @@ def adapt_examples(
         "why": _why(found.choice, begin, found.similarity),
         "scores": found.choice.scores,
         "validated": found.choice.validated,
-        "estimate": None if measured is None else _estimate_facts(measured),
+        "estimate": None if measured is None else measured._asdict(),
         "nearest": [{"task": task, "similarity": cosine} for task, cosine in neighbours],
         "notes": notes,
         "seconds": time.perf_counter() - began,
@@ -137,7 +137,7 @@ def adapt_examples(
     return Adapted(classifier, result)
 
 
-def _check_classes(rows: Sequence[Any], names: list[str], notes: list[str]) -> None:
+def _check_classes(rows: Sequence[Example], names: list[str], notes: list[str]) -> None:
     if len(names) > 1:
         return
     what = f"one label only, '{names[0]}' ({len(rows)} examples)" if names else "no example with a text and a label"
@@ -214,7 +214,3 @@ def _why(choice: Choice, begin: Start, similarity: float) -> str:
     elif begin.meta and not begin.prior.gains:
         said += "; the checkpoint has no record of gains on earlier tasks"
     return f"{offered} {said}."
-
-
-def _estimate_facts(measured: Estimate) -> dict[str, Any]:
-    return measured._asdict() | {"ci95": list(measured.ci95)}
