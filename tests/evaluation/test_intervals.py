@@ -74,28 +74,6 @@ def test_what_has_no_interval_is_refused(values, settings, message: str) -> None
         bootstrap_interval(np.array(values), rng(), **settings)
 
 
-def test_a_sign_flip_test_of_few_pairs_is_counted_by_hand() -> None:
-    first, second = np.array([3.0, 2.0, 4.0, 5.0]), np.array([1.0, 1.0, 1.0, 1.0])
-    # all 16 flips of (2, 1, 3, 4): only the two with every sign alike have a sum as far from zero
-    p = paired_p_value(first, second, np.random.default_rng(0), flips=20_000)
-    assert p == pytest.approx(2 / 16, abs=0.01)
-    assert p == pytest.approx(paired_p_value(second, first, np.random.default_rng(0), flips=20_000))
-
-
-def test_no_difference_is_no_evidence_and_a_large_one_is() -> None:
-    values = np.arange(40.0)
-    assert paired_p_value(values, values, np.random.default_rng(0)) == 1
-    assert paired_p_value(values + 1, values, np.random.default_rng(0), flips=999) == pytest.approx(1 / 1000)
-
-
-@pytest.mark.parametrize(
-    ("first", "second"), [([1.0], [1.0, 2.0]), ([], []), ([[1.0]], [[1.0]]), ([np.nan, 1.0], [0.0, 1.0])]
-)
-def test_pairs_that_are_none(first, second) -> None:
-    with pytest.raises(ValueError, match="paired values"):
-        paired_p_value(np.array(first), np.array(second), np.random.default_rng(0))
-
-
 @pytest.mark.parametrize(
     ("share", "size", "expected"),
     [
@@ -117,3 +95,25 @@ def test_the_interval_of_a_share(share: float, size: int, expected: tuple[float,
 def test_a_share_of_nothing(share: float, size: int) -> None:
     with pytest.raises(ValueError, match="a share in"):
         share_interval(share, size)
+
+
+def test_a_sign_flip_test_of_few_pairs_is_counted_by_hand() -> None:
+    first, second = np.array([3.0, 2.0, 4.0, 5.0]), np.array([1.0, 1.0, 1.0, 1.0])
+    # all 16 flips of (2, 1, 3, 4): only the two with every sign alike have a sum as far from zero
+    p = paired_p_value(first, second, np.random.default_rng(0), flips=20_000)
+    assert p == pytest.approx(2 / 16, abs=0.01)
+    assert p == pytest.approx(paired_p_value(second, first, np.random.default_rng(0), flips=20_000))
+
+
+def test_no_difference_is_no_evidence_and_a_large_one_is() -> None:
+    values = np.arange(40.0)
+    assert paired_p_value(values, values, np.random.default_rng(0)) == 1
+    assert paired_p_value(values + 1, values, np.random.default_rng(0), flips=999) == pytest.approx(1 / 1000)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [([1.0], [1.0, 2.0]), ([], []), ([[1.0]], [[1.0]]), ([np.nan, 1.0], [0.0, 1.0])]
+)
+def test_pairs_that_are_none(first, second) -> None:
+    with pytest.raises(ValueError, match="paired values"):
+        paired_p_value(np.array(first), np.array(second), np.random.default_rng(0))
