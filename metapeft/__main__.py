@@ -14,6 +14,8 @@ VERBS = {
     "build": "turn a recipe into a task suite on disk",
     "train": "meta-train where adapters start",
     "evaluate": "test a checkpoint on tasks it never saw, and write a report",
+    "adapt": "make a classifier from your own labelled examples",
+    "predict": "label new texts with it",
     "inspect": "show what a suite holds, and check episodes of every kind",
     "doctor": "say what this machine has, and what is missing",
 }

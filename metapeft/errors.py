@@ -42,7 +42,7 @@ class AdapterError(MetapeftError):
 
 
 class AdaptationError(MetapeftError):
-    """An inner loop cannot be run as asked, or has left the numbers."""
+    """An inner loop or an adaptation cannot be run as asked, or has left the numbers."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -52,6 +52,30 @@ def bootstrap_interval(
     return np.quantile(means, [outside, 1 - outside], axis=0)
 
 
+def share_interval(share: float, size: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's score interval of a share: unlike a bootstrap, not empty where all of a few answers are right.
+
+    Args:
+        share: of right answers, in ``[0, 1]``.
+        size: how many answers it is the mean of.
+        z: how many standard deviations wide on each side; the default holds 95 %.
+
+    Returns:
+        Lower and upper end, in ``[0, 1]``, the share between them.
+
+    Raises:
+        ValueError: there is no answer, or the share is out of range.
+
+    References:
+        Wilson, "Probable inference, the law of succession, and statistical inference" (1927).
+    """
+    if size < 1 or not 0 <= share <= 1:
+        raise ValueError(f"a share in [0, 1] of one answer or more, got {share} of {size}")
+    centre = (share + z * z / (2 * size)) / (1 + z * z / size)
+    half = z / (1 + z * z / size) * (share * (1 - share) / size + z * z / (4 * size * size)) ** 0.5
+    return max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
+
+
 def paired_p_value(first: np.ndarray, second: np.ndarray, rng: np.random.Generator, flips: int = 10_000) -> float:
     """Two-sided p-value of a paired sign-flip test: would a difference so large come by chance?
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metapeft.errors import AdaptationError
-from metapeft.heads.head import accuracy, unit
+from metapeft.heads.head import Params, accuracy, unit
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Item, Method, Setup, curve, start
@@ -141,15 +141,12 @@ def read(
     candidates = [c for c in candidates if not (c.names and item.names is None)]
     for candidate in (c for c in candidates if not c.steps):
         features = _features(setup, meta, item, candidate.start, known)
-        frozen = _frozen(item)
-        support = beside(frozen.support, features.support, candidate.mix)
-        query = beside(frozen.query, features.query, candidate.mix)
-        names = None
-        if candidate.names and frozen.names is not None and features.names is not None:
-            names = beside(frozen.names, features.names, candidate.mix)
-        learned = None if candidate.start == "frozen" else meta.get("head")
-        params = setup.learner.head.init(support, item.support.labels, item.ways, learned, names)
-        out[candidate.name] = setup.learner.head.logits(params, query)
+        frozen, mix = _frozen(item), candidate.mix
+        s = beside(frozen.support, features.support, mix)
+        q = beside(frozen.query, features.query, mix)
+        n = None if frozen.names is None or features.names is None else beside(frozen.names, features.names, mix)
+        params = head_of(setup, meta, candidate, s, item.support.labels, item.ways, n)
+        out[candidate.name] = setup.learner.head.logits(params, q)
     stepping = [c for c in candidates if c.steps]
     for key in dict.fromkeys((c.start, c.mix, c.names) for c in stepping):
         own = [c for c in stepping if (c.start, c.mix, c.names) == key]
@@ -175,9 +172,10 @@ def choose(
 ) -> Choice:
     """Choose among candidates by cross-validation on the support set and by the prior.
 
-    Every class keeps an example in each fold's training part, so with one example a class the prior decides alone. The
-    first candidate wins a tie: put the frozen prototype there. The query set is not looked at. A generated adapter is
-    that of the whole support set in every fold: what is left out of a fold had its small part in the embedding.
+    Every class keeps an example in each fold's training part: the only example of a class is never left out, and with
+    one example in every class the prior decides alone. The first candidate wins a tie: put the frozen prototype there.
+    The query set is not looked at. A generated adapter is that of the whole support set in every fold: what is left out
+    of a fold had its small part in the embedding.
 
     Args:
         setup: as in training.
@@ -188,7 +186,7 @@ def choose(
         candidates: what to choose from.
         prior: see `fit_prior`.
         similarity: cosine to the nearest training task.
-        folds: of cross-validation, at most the number of examples of the rarest class.
+        folds: of cross-validation, at most the number of examples of the largest class.
         known: see `read`.
 
     Raises:
@@ -232,6 +230,24 @@ def candidates_of(method: Method, steps: int, mix: float, *, names: bool = False
     return (*out, *(c._replace(names=True) for c in out)) if names else tuple(out)
 
 
+def head_of(
+    setup: Setup, meta: Tree, candidate: Candidate, support: mx.array, labels: mx.array, ways: int, names: Any
+) -> Params:
+    """The classifier of a candidate without a step: the frozen prototype has nothing that was learned.
+
+    Args:
+        setup: as in training.
+        meta: meta-parameters.
+        candidate: says whether the names have a say.
+        support: features as `beside` gives them, ``(n, 2 d)``.
+        labels: int32 ``(n,)``.
+        ways: number of classes.
+        names: features of the classes' names ``(ways, 2 d)``; not read for a candidate without names.
+    """
+    learned = None if candidate.start == "frozen" else meta.get("head")
+    return setup.learner.head.init(support, labels, ways, learned, names if candidate.names else None)
+
+
 def fold_of(labels: np.ndarray, folds: int) -> np.ndarray:
     """A fold for each example ``(n,)``: the examples of a class go round the folds in turn."""
     out = np.zeros(len(labels), np.int64)
@@ -253,13 +269,15 @@ def _cross_validated(
 ) -> tuple[list[float], int]:
     """Right answers of each candidate on examples left out, and how many there were."""
     labels = np.array(item.support.labels)
-    folds = min(folds, int(np.bincount(labels, minlength=item.ways).min()))
+    counts = np.bincount(labels, minlength=item.ways)
+    folds = min(folds, int(counts.max()))
     if folds < 2:
         return [0.0] * len(candidates), 0
     known = {} if known is None else known
     for begin in dict.fromkeys(c.start for c in candidates if not c.steps):
         _features(setup, meta, item, begin, known)
-    fold = fold_of(labels, folds)
+    only = counts[labels] == 1  # of their class: without them it would not be known
+    fold = np.where(only, folds, fold_of(labels, folds))
     stepping = any(c.steps for c in candidates)
     correct = np.zeros(len(candidates))
     for number in range(folds):
@@ -273,7 +291,7 @@ def _cross_validated(
             support, query = (_features_only(item.support, rows) for rows in (kept, out))
         logits = read(setup, method, meta, item._replace(support=support, query=query), candidates, own)
         correct += [float(accuracy(logits[c.name], query.labels)) * len(out) for c in candidates]
-    return correct.tolist(), len(labels)
+    return correct.tolist(), int(np.count_nonzero(~only))
 
 
 def _features_only(examples: Examples, rows: np.ndarray) -> Examples:

@@ -116,7 +116,7 @@ class Suite:
             language=entry["language"],
             noise=entry["noise"],
             pad_id=self.manifest["tokenizer"]["pad_id"],
-            names=_names(entry.get("label_tokens", [])),  # suites of before November 2026 have none
+            names=names_pool(entry.get("label_tokens", [])),  # suites of before November 2026 have none
         )
 
     def pool(self, task_id: str, side: str) -> Pool:
@@ -188,7 +188,8 @@ class Suite:
         return all(path.is_file() and path.stat().st_size == size for path, size in sizes)
 
 
-def _names(tokens: list[list[int]]) -> Pool | None:
+def names_pool(tokens: list[list[int]]) -> Pool | None:
+    """The classes' names as a pool, from token ids as `encode_labels` gives them; None where there are none."""
     if not tokens:
         return None
     values = np.concatenate([np.asarray(row, np.int32) for row in tokens])

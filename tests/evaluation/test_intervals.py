@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metapeft.evaluation.intervals import bootstrap_interval, paired_p_value
+from metapeft.evaluation.intervals import bootstrap_interval, paired_p_value, share_interval
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -72,6 +72,29 @@ def test_the_generator_decides() -> None:
 def test_what_has_no_interval_is_refused(values, settings, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         bootstrap_interval(np.array(values), rng(), **settings)
+
+
+@pytest.mark.parametrize(
+    ("share", "size", "expected"),
+    [
+        # Wilson's interval is where (share - p)² = z² p (1 - p) / n; the figures of 8 of 10 are in many books
+        (0.8, 10, (0.4902, 0.9433)),
+        (1.0, 10, (0.7225, 1.0)),
+        (0.0, 10, (0.0, 0.2775)),
+        (0.5, 1, (0.0546, 0.9454)),
+    ],
+)
+def test_the_interval_of_a_share(share: float, size: int, expected: tuple[float, float]) -> None:
+    ends = share_interval(share, size)
+    assert ends == pytest.approx(expected, abs=1e-4)
+    for end in ends:
+        assert (share - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / size, abs=1e-9)
+
+
+@pytest.mark.parametrize(("share", "size"), [(0.5, 0), (1.1, 4), (-0.1, 4), (float("nan"), 4)])
+def test_a_share_of_nothing(share: float, size: int) -> None:
+    with pytest.raises(ValueError, match="a share in"):
+        share_interval(share, size)
 
 
 def test_a_sign_flip_test_of_few_pairs_is_counted_by_hand() -> None:

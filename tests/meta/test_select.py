@@ -168,3 +168,26 @@ def test_static_is_the_base_without_the_generated_term() -> None:
     moved = read(setup, method, meta, elsewhere, (STATIC, generated))
     assert np.array_equal(np.array(logits[STATIC.name]), np.array(moved[STATIC.name]))
     assert np.abs(np.array(logits[generated.name]) - np.array(moved[generated.name])).max() > 1e-5
+
+
+def test_the_only_example_of_a_class_is_never_left_out() -> None:
+    method, setup, meta, _ = made("protonet")
+    item, part = support_of(setup, 4, ways=2)
+    rows = np.array([0, 1, 2, 3, 4])  # four examples of one class, one of the other
+    few = item._replace(support=part(rows))
+    choice = choose(setup, method, meta, few, lambda picked: part(rows[picked]), (FROZEN, STATIC), NO_PRIOR, 0.0)
+    assert choice.validated == {"frozen": 1.0, "static, mix 0.5": 1.0}  # of the four; NaN prototypes are never right
+    stepping = Candidate("static", 1, 0.5)
+    kept: list[list[int]] = []
+    choose(
+        setup,
+        method,
+        meta,
+        few,
+        lambda picked: kept.append(picked.tolist()) or part(rows[picked]),
+        (FROZEN, stepping),
+        NO_PRIOR,
+        0.0,
+    )
+    assert all(4 in picked for picked in kept[::2])
+    assert sorted(sum(kept[1::2], [])) == [0, 1, 2, 3]

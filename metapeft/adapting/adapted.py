@@ -1,0 +1,216 @@
+"""From labelled texts to a classifier, with what was chosen, why, and how accurate it should be."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metapeft import atomic
+from metapeft.adapting.card import card
+from metapeft.adapting.choosing import Fit, Seen, adapter_of, estimate, fit, look
+from metapeft.adapting.classifier import FACTS, Classifier
+from metapeft.adapting.starts import Start, open_start
+from metapeft.embeddings.similarity import nearest
+from metapeft.errors import AdaptationError
+from metapeft.meta.select import FROZEN, Choice, Features, head_of
+from metapeft.meta.states import WithFrozen, beside
+from metapeft.sources.labelled import Example, Row, cleaned
+
+NEAREST = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """A classifier, and what is known about it.
+
+    Attributes:
+        classifier: made from all examples.
+        result: JSON: what was chosen and why, the estimate, the nearest training tasks, notes on the examples.
+    """
+
+    classifier: Classifier
+    result: dict[str, Any]
+
+    def save(self, folder: str | Path, config: dict[str, Any] | None = None) -> None:
+        """Write everything to a folder; see `classifier` for its files. One that adapt wrote before is replaced.
+
+        Args:
+            folder: to be made.
+            config: what was asked for, kept beside it.
+
+        Raises:
+            AdaptationError: the folder holds other things.
+        """
+        folder = Path(folder)
+        check_out(folder)
+        with atomic.whole_folder(folder) as staging:
+            self.classifier.write(staging)
+            atomic.write_text(staging / "result.json", atomic.canonical_json(self.result))
+            atomic.write_text(staging / "README.md", card(self.result, folder))
+            if config is not None:
+                atomic.write_text(staging / "config.json", atomic.canonical_json(config))
+
+
+def check_out(folder: Path) -> None:
+    """Refuse a folder whose files would be lost.
+
+    Raises:
+        AdaptationError: it is a file, or holds something that adapt did not write.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise AdaptationError(f"{folder} is a file; give out= a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / FACTS).is_file():
+        raise AdaptationError(f"{folder} holds other things, which would be lost; give another out=")
+
+
+def adapt_examples(
+    texts: Sequence[str | None],
+    labels: Sequence[str | None],
+    *,
+    checkpoint: str | Path | None = None,
+    backbone: str | None = None,
+    folds: int = 5,
+    repeats: int = 2,
+    seed: int = 0,
+    places: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
+) -> Adapted:
+    """Make a classifier from labelled texts.
+
+    Args:
+        texts: `n` texts; None and empty ones are skipped, duplicates count once.
+        labels: name of the class of each.
+        checkpoint: see `open_start`.
+        backbone: see `open_start`.
+        folds: of the cross-validations, at least 2.
+        repeats: how often the estimate goes round its folds, at least 1.
+        seed: of the folds of the estimate.
+        places: what to call the texts in notes; None for "row 1", "row 2", ….
+        notes: what whoever read the examples has to say of them.
+
+    Raises:
+        AdaptationError: lengths differ, or fewer than two classes are left.
+        MetapeftError: see `open_start`.
+    """
+    began = time.perf_counter()
+    if len(texts) != len(labels) or isinstance(texts, str):
+        raise AdaptationError(f"{len(texts)} texts and {len(labels)} labels: give one label for each text")
+    if folds < 2 or repeats < 1:
+        raise AdaptationError(f"folds must be 2 or more and repeats 1 or more, got {folds} and {repeats}")
+    called = places or [f"row {i + 1}" for i in range(len(texts))]
+    rows, said = cleaned([Row(*row) for row in zip(called, texts, labels, strict=True)])
+    notes = [*notes, *said]
+    names = sorted({row.label for row in rows})
+    _check_classes(rows, names, notes)
+    begin = open_start(checkpoint, backbone)
+    ids = np.array([names.index(row.label) for row in rows], np.int32)
+    seen = look(begin, [row.text for row in rows], ids, names)
+    notes += _notes(begin, seen, names)
+    still: dict[str, Features] = {}
+    found = fit(begin, seen, np.arange(len(rows)), folds, still)
+    measured = None
+    if np.bincount(ids).max() > 1:
+        measured = estimate(begin, seen, folds, repeats, seed, still)
+    neighbours = nearest(found.embedding, begin.library, begin.library_names, NEAREST) if begin.embedder else []
+    classifier = _classifier(begin, seen, found, names)
+    result = {
+        "verb": "adapt",
+        "labels": {name: int(count) for name, count in zip(names, np.bincount(ids), strict=True)},
+        "backbone": classifier.backbone.name,
+        "start": begin.facts,
+        "chosen": found.choice.candidate.name,
+        "candidate": found.choice.candidate._asdict(),
+        "why": _why(found.choice, begin, found.similarity),
+        "scores": found.choice.scores,
+        "validated": found.choice.validated,
+        "estimate": None if measured is None else measured._asdict(),
+        "nearest": [{"task": task, "similarity": cosine} for task, cosine in neighbours],
+        "notes": notes,
+        "seconds": time.perf_counter() - began,
+    }
+    return Adapted(classifier, result)
+
+
+def _check_classes(rows: Sequence[Example], names: list[str], notes: list[str]) -> None:
+    if len(names) > 1:
+        return
+    what = f"one label only, '{names[0]}' ({len(rows)} examples)" if names else "no example with a text and a label"
+    said = "".join(f"\n  {note}" for note in notes)
+    raise AdaptationError(
+        f"{what}: a classifier needs two labels at least, with one example each\n"
+        f"  five or more of each are better, and two of each are the least that its accuracy can be measured on{said}"
+    )
+
+
+def _classifier(begin: Start, seen: Seen, found: Fit, names: list[str]) -> Classifier:
+    """The chosen candidate, made from all examples."""
+    candidate, learner = found.choice.candidate, begin.setup.learner
+    frozen, own = found.known[FROZEN.start], found.known[candidate.start]
+    called = None
+    if frozen.names is not None and own.names is not None:
+        called = beside(frozen.names, own.names, candidate.mix)
+    features = beside(frozen.support, own.support, candidate.mix)
+    params = head_of(begin.setup, begin.meta, candidate, features, seen.support.labels, seen.ways, called)
+    network = learner.backbone
+    assert isinstance(network, WithFrozen)
+    return Classifier(
+        network.backbone,
+        begin.tokenizer,
+        tuple(names),
+        learner.head.name,
+        params["weight"],
+        params["bias"],
+        candidate.mix,
+        adapter_of(begin, candidate.start, found.embedding),
+        learner.scale,
+        begin.max_tokens,
+    )
+
+
+def _notes(begin: Start, seen: Seen, names: list[str]) -> list[str]:
+    """What a user should know about the examples, beside what `cleaned` says."""
+    notes = []
+    counts = Counter(seen.labels.tolist())
+    single = [name for place, name in enumerate(names) if counts[place] == 1]
+    if len(single) == len(names):
+        notes.append("every label has one example: nothing can be cross-validated, the prior alone decides")
+    elif single:
+        notes.append(
+            f"one example only of {', '.join(repr(name) for name in single)}: never left out, so the accuracy on "
+            f"{'it' if len(single) == 1 else 'them'} is not measured"
+        )
+    if seen.names is None:
+        notes.append("a label is a number or has no letters: the names of the labels are not used")
+    if seen.cut:
+        what = "1 text is" if seen.cut == 1 else f"{seen.cut} texts are"
+        notes.append(f"{what} longer than {begin.max_tokens} tokens: only the beginning is read")
+    if begin.facts["origin"] == "synthetic":
+        notes.append("the checkpoint was trained on synthetic text: expect little of it")
+    return notes
+
+
+def _why(choice: Choice, begin: Start, similarity: float) -> str:
+    """One or two sentences on the choice."""
+    name, validated = choice.candidate.name, choice.validated
+    if len(begin.candidates) == 2:
+        offered = "Offered: the frozen prototype, with and without the names of the labels."
+    else:
+        offered = f"Offered: {len(choice.scores)} starts and mixes."
+    if validated:
+        said = f"{name} was right on {100 * validated[name]:.1f} % of the examples left out"
+        if choice.candidate != FROZEN:
+            said += f", the frozen prototype on {100 * validated[FROZEN.name]:.1f} %"
+    else:
+        said = "There was nothing to cross-validate"
+    if name in begin.prior.gains:
+        gain = 100 * begin.prior.gain(name, similarity)
+        said += f"; on tasks as near to training as this one a gain of {gain:+.1f} points was expected of it"
+    elif begin.meta and not begin.prior.gains:
+        said += "; the checkpoint has no record of gains on earlier tasks"
+    return f"{offered} {said}."
