@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from metapeft import cli
+from metapeft import atomic, cli
+
+if TYPE_CHECKING:
+    from metapeft.backbones.backbone import Backbone
+    from metapeft.tasks.task import Task
 
 DESCRIPTION = "Meta-train where adapters start: a hypernetwork, or one of its rivals, on the tasks of a suite."
 EXAMPLES = [
@@ -102,6 +106,9 @@ class TrainConfig(BaseModel):
     hypernetwork: HypernetworkOptions = Field(default=HypernetworkOptions(), description="the hypernetwork")
     validate_every: int = Field(default=50, ge=1, description="outer steps between validations")
     validation_episodes: int = Field(default=10, ge=1, description="episodes a validation task")
+    prior_episodes: int = Field(
+        default=10, ge=0, description="episodes a validation task for the prior of auto; 0: none is written"
+    )
     patience: int = Field(default=0, ge=0, description="stop after so many validations without a gain; 0: never")
     save_every: int = Field(default=25, ge=1, description="outer steps between checkpoints")
     report_to: Literal["none", "trackio", "tensorboard", "wandb"] = Field(default="none", description="a tracker too")
@@ -121,7 +128,21 @@ def train(config: TrainConfig) -> int:
     run = Run(config)
     if config.dry_run:
         return 0
-    return run.go()
+    code = run.go()
+    if run.rank == 0 and config.prior_episodes:
+        for name in ("best", "last"):
+            if (run.out / name).exists():
+                write_prior(run.out / name, run.backbone, run.validation, config)
+    return code
+
+
+def write_prior(folder: Path, backbone: Backbone, validation: list[Task], config: TrainConfig) -> None:
+    """Write what choosing a start expects of each candidate beside the checkpoint, from its validation tasks."""
+    from metapeft.evaluation.bench import Sizes, open_checkpoint, prior_of
+
+    sizes = Sizes(ways=config.ways[1], rows=config.rows)
+    prior = prior_of(open_checkpoint(str(folder), backbone), validation, sizes, config.prior_episodes)
+    atomic.write_text(folder / "prior.json", atomic.canonical_json(prior._asdict()))
 
 
 def default_out(config: TrainConfig) -> Path:
@@ -132,7 +153,7 @@ def default_out(config: TrainConfig) -> Path:
 
 def settings_of(config: TrainConfig) -> dict[str, Any]:
     """What the numbers of a run depend on: everything but where it goes and how it is watched."""
-    watching = {"out", "report_to", "resume", "dry_run", "save_every", "suite", "more", "backbone"}
+    watching = {"out", "report_to", "resume", "dry_run", "save_every", "suite", "more", "backbone", "prior_episodes"}
     return config.model_dump(exclude=watching)
 
 

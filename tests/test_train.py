@@ -76,8 +76,10 @@ def test_a_run_writes_what_it_did(suite: Path, in_tmp: Path, capsys: pytest.Capt
     facts = read_facts(out / "last")
     assert facts["step"] == 6
     assert not set(facts["training"]) & set(facts["validation"])
-    written = {"meta.safetensors", "moments.safetensors", "checkpoint.json"}
+    written = {"meta.safetensors", "moments.safetensors", "checkpoint.json", "prior.json"}
     assert set(os.listdir(out / "last")) == written
+    prior = json.loads((out / "last/prior.json").read_text())
+    assert "static, mix 0.5" in prior["gains"]
 
 
 @pytest.mark.parametrize("method", ["maml", "meta_sgd", "anil", "reptile", "protonet", "multitask"])

@@ -1,7 +1,8 @@
 """Checkpoints: safetensors and JSON, whole or not there, nothing pickled.
 
 A folder holds `meta.safetensors` (meta-parameters, the embedder's arrays, embeddings of training tasks), what resuming
-needs beside them (`moments.safetensors`), and `checkpoint.json` (what they are for).
+needs beside them (`moments.safetensors`; without it a checkpoint can be used, not trained on), and `checkpoint.json`
+(what they are for). `metapeft train` puts `prior.json` there too: what `meta.select` expects of each candidate.
 """
 
 from __future__ import annotations
@@ -82,16 +83,21 @@ def load(folder: str | Path, backbone: Backbone) -> Checkpoint:
         )
     try:
         loaded: Any = mx.load(str(folder / "meta.safetensors"))
-        moments: Any = mx.load(str(folder / "moments.safetensors"))
-        mx.eval(loaded, moments)
+        kept = folder / "moments.safetensors"
+        moments: Any = mx.load(str(kept)) if kept.exists() else None
+        mx.eval(loaded, moments or {})
     except (RuntimeError, OSError) as error:
         raise CheckpointError(f"{folder}: its arrays cannot be read: {error}") from None
-    tree, adam = unflatten(loaded), unflatten(moments)
+    tree = unflatten(loaded)
     embedder = None
     if facts["embedder"] is not None:
         arrays = {name: np.array(value) for name, value in tree["embedder"].items()}
         embedder = Embedder.from_parts(arrays, facts["embedder"])
-    state = State(facts["step"], tree["meta"], (adam["first"], adam["second"], adam["count"]))
+    adam = None
+    if moments is not None:
+        read = unflatten(moments)
+        adam = read["first"], read["second"], read["count"]
+    state = State(facts["step"], tree["meta"], adam)
     return Checkpoint(state, embedder, np.array(tree["library"]), facts)
 
 

@@ -222,6 +222,8 @@ class Run:
         if not self.config.resume or not folder.exists():
             return None
         loaded = checkpoints.load(folder, self.backbone)
+        if loaded.state.moments is None:
+            raise CheckpointError(f"{folder}: has no moments.safetensors, so training cannot go on from it")
         before, now = loaded.facts["settings"], _as_json(self.settings)
         differing = sorted(name for name, value in now.items() if before.get(name) != value)
         if differing:

@@ -8,7 +8,7 @@ the frozen prototype that meta-validation tasks as near to the training tasks as
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 

@@ -83,3 +83,12 @@ def test_trees_of_dotted_names_survive(tree) -> None:
     filled = utils.tree_map(lambda number: mx.array(float(number)), tree)
     back = utils.tree_map(lambda leaf: int(leaf.item()), unflatten(flatten(filled)))
     assert back == tree
+
+
+def test_without_moments_a_checkpoint_can_be_used(tmp_path: Path) -> None:
+    saved, backbone = checkpoint()
+    save(tmp_path / "c", saved, backbone)
+    (tmp_path / "c/moments.safetensors").unlink()
+    loaded = load(tmp_path / "c", backbone)
+    assert loaded.state.moments is None
+    assert loaded.state.step == saved.state.step
