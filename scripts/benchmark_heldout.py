@@ -31,11 +31,9 @@ from metapeft.train import TrainConfig, train
 DESCRIPTION = "Held-out domains and families: train without them, test on them."
 EXAMPLES = ["python scripts/benchmark_heldout.py suite=runs/suites/all splits=[families_topic] episodes=60"]
 TRAIN: dict[str, Any] = {
-    "steps": 150,
     "ways": [2, 5],
     "shots": [1, 5, 10],
     "query": 6,
-    "rows": 400,
     "max_tokens": 48,
     "inner_steps": 0,
     "learning_rate": 0.002,
@@ -64,7 +62,9 @@ class Config(BaseModel):
         default=[0], description="of training and of the episodes"
     )
     synthetic: bool = Field(default=False, description="train on synthetic tasks too")
-    train: str | None = Field(default=None, description="YAML file of options of metapeft.train")
+    steps: int = Field(default=150, ge=1, description="outer steps of training")
+    rows: int = Field(default=400, ge=16, description="rows of each pool that training draws from")
+    train: str | None = Field(default=None, description="YAML file of further options of metapeft.train")
     shots: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
         default=[1, 5, 10], description="support examples a class"
     )
@@ -92,7 +92,8 @@ def training_of(suite: Suite, split: Split, synthetic: bool) -> tuple[list[str],
 def run(config: Config) -> int:
     """Run the script."""
     suite = Suite(config.suite)
-    options = TRAIN | (_options(Path(config.train)) if config.train else {})
+    options = TRAIN | {"steps": config.steps, "rows": config.rows}
+    options |= _options(Path(config.train)) if config.train else {}
     for name in config.splits or split_names():
         split = read_split(name)
         training, validation, test = training_of(suite, split, config.synthetic)
