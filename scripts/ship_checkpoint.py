@@ -2,8 +2,8 @@
 
     python scripts/ship_checkpoint.py checkpoint=runs/train/ship/last result=runs/evaluate/ship/result.json
 
-It leaves out what only training needs (`moments.safetensors`) and writes a card: how the checkpoint was trained, and its
-figures on tasks it never saw, from the result of `metapeft evaluate`.
+It leaves out what only training needs (`moments.safetensors`), and writes a card: how the checkpoint was trained, and
+its figures on tasks it never saw, from the result of `metapeft evaluate`.
 """
 
 from __future__ import annotations
