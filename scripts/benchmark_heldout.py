@@ -68,6 +68,7 @@ class Config(BaseModel):
     shots: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
         default=[1, 5, 10], description="support examples a class"
     )
+    test_rows: int = Field(default=2000, ge=16, description="rows of each pool that test episodes are drawn from")
     episodes: int = Field(default=200, ge=2, description="episodes a task, number of shots and seed")
     control_episodes: int = Field(default=50, ge=2, description="of them with the controls too, see metapeft.evaluate")
     prior_episodes: int = Field(default=30, ge=1, description="episodes a validation task for the prior of auto")
@@ -113,6 +114,7 @@ def run(config: Config) -> int:
                     test=test,
                     track=split.track,
                     shots=config.shots,
+                    rows=config.test_rows,
                     episodes=config.episodes,
                     control_episodes=config.control_episodes,
                     prior_episodes=config.prior_episodes,
