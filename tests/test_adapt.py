@@ -65,7 +65,7 @@ def test_examples_become_a_classifier(
     assert [near["task"] for near in result["nearest"]] != []
     assert all(near["task"].startswith("quick_") for near in result["nearest"])
     assert "the checkpoint was trained on synthetic text: expect little of it" in result["notes"]
-    assert "the checkpoint has no record of gains on earlier tasks" in result["why"]
+    assert "Offered: 14 starts and mixes." in result["why"]
     card = (out / "README.md").read_text()
     assert f"**{result['chosen']}** on the backbone `nano`" in card
     assert f"**{100 * result['estimate']['accuracy']:.1f} %** of the examples left out" in card

@@ -170,8 +170,10 @@ def accuracy_table(
         names: the methods.
 
     Returns:
-        ``mean ± half the width of the interval`` of each cell and method; and for each number of shots, in the order
-        in which they come, the shots, the number of tasks and the mean of each method. "" where there is no figure.
+        ``mean ± half the width of the interval`` of each cell and method, "" where there is no figure; and for each
+        number of shots, in the order in which they come, the shots, the number of tasks and the mean of each method.
+        Means in one line are of the same tasks: a method without a figure for one of them has "", and a second line
+        has the means of the tasks for which every method has one, if there are any.
     """
     known = {(row["task"], row["shots"], row["method"]): row for row in rows}
     lines = []
@@ -181,8 +183,11 @@ def accuracy_table(
     means = []
     for shots in dict.fromkeys(cell["shots"] for cell in cells):
         own = [cell["task"] for cell in cells if cell["shots"] == shots]
-        figures = [[known[task, shots, name]["mean"] for task in own if (task, shots, name) in known] for name in names]
-        means.append([str(shots), str(len(own)), *(percent(float(np.mean(f))) if f else "" for f in figures)])
+        whole = [task for task in own if all((task, shots, name) in known for name in names)]
+        for tasks in (own,) if whole in ([], own) else (own, whole):
+            figures = [[known[t, shots, name]["mean"] for t in tasks if (t, shots, name) in known] for name in names]
+            shown = [percent(float(np.mean(f))) if len(f) == len(tasks) else "" for f in figures]
+            means.append([str(shots), str(len(tasks)), *shown])
     return lines, means
 
 

@@ -107,7 +107,9 @@ def test_the_table_has_a_line_a_cell_and_a_mean_for_each_number_of_shots() -> No
     assert [line[0].split(" ± ")[0] for line in lines] == ["60.0", "60.0", "80.0"]
     assert [line[1].split(" ± ")[0] for line in lines] == ["72.0", "72.0", ""]
     assert 0.5 < float(lines[0][0].split(" ± ")[1]) < 2  # 1.96 · 0.05 / sqrt(2 · 40) is 1.1 points
-    assert means == [["1", "1", "60.0", "72.0", ""], ["5", "2", "70.0", "72.0", ""]]
+    assert means == [["1", "1", "60.0", "72.0", ""], ["5", "2", "70.0", "", ""]]
+    _, means = tables.accuracy_table(cells, tables.rows_of(cells), ["frozen", "auto"])
+    assert means[1:] == [["5", "2", "70.0", ""], ["5", "1", "60.0", "72.0"]]  # of the same tasks
 
 
 def test_figures_as_people_read_them() -> None:
