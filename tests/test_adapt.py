@@ -65,7 +65,7 @@ def test_examples_become_a_classifier(
     assert [near["task"] for near in result["nearest"]] != []
     assert all(near["task"].startswith("quick_") for near in result["nearest"])
     assert "the checkpoint was trained on synthetic text: expect little of it" in result["notes"]
-    assert "Offered: 14 starts and mixes." in result["why"]
+    assert "Offered: 20 starts and mixes." in result["why"]
     card = (out / "README.md").read_text()
     assert f"**{result['chosen']}** on the backbone `nano`" in card
     assert f"**{100 * result['estimate']['accuracy']:.1f} %** of the examples left out" in card
@@ -107,7 +107,7 @@ def test_without_a_checkpoint_the_frozen_prototype(examples: Path, tmp_path: Pat
     out = tmp_path / "out"
     assert adapt.main([f"data={examples}", "checkpoint=none", f"out={out}", *FAST]) == 0
     result = result_of(out)
-    assert set(result["scores"]) == {"frozen", "frozen + names"}
+    assert set(result["scores"]) == {"frozen", "frozen, ridge", "frozen + names", "frozen, ridge + names"}
     assert result["nearest"] == []
     assert not (out / "adapter-peft").exists()
     card = (out / "README.md").read_text()

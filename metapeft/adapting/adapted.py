@@ -18,7 +18,7 @@ from metapeft.adapting.classifier import FACTS, Classifier
 from metapeft.adapting.starts import Start, open_start
 from metapeft.embeddings.similarity import nearest
 from metapeft.errors import AdaptationError
-from metapeft.meta.select import FROZEN, Choice, Features, head_of
+from metapeft.meta.select import FROZEN, Choice, Features, classifier_of, head_of
 from metapeft.meta.states import WithFrozen, beside
 from metapeft.sources.labelled import Example, Row, cleaned
 
@@ -156,14 +156,14 @@ def _classifier(begin: Start, seen: Seen, found: Fit, names: list[str]) -> Class
     if frozen.names is not None and own.names is not None:
         called = beside(frozen.names, own.names, candidate.mix)
     features = beside(frozen.support, own.support, candidate.mix)
-    params = head_of(begin.setup, begin.meta, candidate, features, seen.support.labels, seen.ways, called)
+    params = classifier_of(begin.setup, begin.meta, candidate, features, seen.support.labels, seen.ways, called)
     network = learner.backbone
     assert isinstance(network, WithFrozen)
     return Classifier(
         network.backbone,
         begin.tokenizer,
         tuple(names),
-        learner.head.name,
+        head_of(begin.setup, candidate).name,
         params["weight"],
         params["bias"],
         candidate.mix,
@@ -198,8 +198,8 @@ def _notes(begin: Start, seen: Seen, names: list[str]) -> list[str]:
 def _why(choice: Choice, begin: Start, similarity: float) -> str:
     """One or two sentences on the choice."""
     name, validated = choice.candidate.name, choice.validated
-    if len(begin.candidates) == 2:
-        offered = "Offered: the frozen prototype, with and without the names of the labels."
+    if all(candidate.start == "frozen" for candidate in begin.candidates):
+        offered = "Offered: prototypes and ridge regression on the frozen network, with and without names of labels."
     else:
         offered = f"Offered: {len(choice.scores)} starts and mixes."
     if validated:

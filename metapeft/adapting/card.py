@@ -44,11 +44,13 @@ def card(result: dict[str, Any], folder: Path) -> str:
 def _chosen(result: dict[str, Any]) -> str:
     candidate, start = result["candidate"], result["start"]
     what = {
-        "frozen": "The frozen network. There is no adapter: a label is the mean of its examples.",
+        "frozen": "The frozen network. There is no adapter.",
         "static": "The learned initialization that is the same for every task.",
         "hypernetwork": "The adapter that the hypernetwork generated for this task.",
     }[candidate["start"]]
     lines = [f"**{result['chosen']}** on the backbone `{result['backbone']}`. {what}"]
+    ridge, mean = "The classifier is a ridge regression on the features.", "A label is the mean of its examples."
+    lines.append(ridge if candidate["ridge"] else mean)
     if candidate["start"] != FROZEN.start:
         lines.append(f"Adapted features weigh {candidate['mix']:g}, frozen ones {1 - candidate['mix']:g}.")
     lines.append(

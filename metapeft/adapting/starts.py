@@ -77,7 +77,7 @@ def open_start(checkpoint: str | Path | None = None, backbone: str | None = None
             tokenizer=load_tokenizer(tokenizer_of(network.name)),
             method=method_named("protonet"),
             meta={},
-            candidates=(FROZEN, FROZEN._replace(names=True)),
+            candidates=tuple(FROZEN._replace(names=n, ridge=r) for n in (False, True) for r in (False, True)),
             prior=NO_PRIOR,
             embedder=None,
             library=np.zeros((0, 0), np.float32),

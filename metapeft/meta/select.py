@@ -13,13 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metapeft.errors import AdaptationError
-from metapeft.heads.head import Params, accuracy, unit
+from metapeft.heads import ridge_head
+from metapeft.heads.head import Head, Params, accuracy, unit
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Item, Method, Setup, curve, start
 from metapeft.meta.states import WithFrozen, beside
 from metapeft.mlx import mx
 
+RIDGE = ridge_head()
 MIXES = (0.25, 0.5, 1.0)  # weights of adapted features that are tried beside the one of training
 
 
@@ -31,18 +33,21 @@ class Candidate(NamedTuple):
         steps: gradient steps.
         mix: weight of adapted beside frozen features.
         names: whether the classes' names are examples too.
+        ridge: whether the classifier is a ridge regression (`heads.ridge`), in place of the head of training.
     """
 
     start: str
     steps: int = 0
     mix: float = 0.0
     names: bool = False
+    ridge: bool = False
 
     @property
     def name(self) -> str:
         parts = [self.start]
         if self.start != "frozen":
             parts += [f"{self.steps} steps"] * (self.steps > 0) + [f"mix {self.mix:g}"]
+        parts += ["ridge"] * self.ridge
         return ", ".join(parts) + " + names" * self.names
 
 
@@ -145,8 +150,8 @@ def read(
         s = beside(frozen.support, features.support, mix)
         q = beside(frozen.query, features.query, mix)
         n = None if frozen.names is None or features.names is None else beside(frozen.names, features.names, mix)
-        params = head_of(setup, meta, candidate, s, item.support.labels, item.ways, n)
-        out[candidate.name] = setup.learner.head.logits(params, q)
+        params = classifier_of(setup, meta, candidate, s, item.support.labels, item.ways, n)
+        out[candidate.name] = head_of(setup, candidate).logits(params, q)
     stepping = [c for c in candidates if c.steps]
     for key in dict.fromkeys((c.start, c.mix, c.names) for c in stepping):
         own = [c for c in stepping if (c.start, c.mix, c.names) == key]
@@ -215,6 +220,9 @@ def nearness(library: np.ndarray, embedding: np.ndarray) -> float:
 def candidates_of(method: Method, steps: int, mix: float, *, names: bool = False) -> tuple[Candidate, ...]:
     """The candidates that a checkpoint offers, the frozen prototype first: every start, mix and number of steps.
 
+    A ridge regression is offered on the frozen features and at two mixes: with more than a few examples it is better
+    than prototypes, and it costs more to fit.
+
     Args:
         method: of the checkpoint.
         steps: gradient steps, tried beside none at the mix of training.
@@ -222,15 +230,21 @@ def candidates_of(method: Method, steps: int, mix: float, *, names: bool = False
         names: with and without the classes' names.
     """
     starts = ("static", "hypernetwork") if "generator" in method.learns else ("static",)
-    out = [FROZEN]
+    out = [FROZEN, FROZEN._replace(ridge=True)]
     for begin in starts:
         out += [Candidate(begin, 0, m) for m in sorted({*MIXES, mix})]
+        out += [Candidate(begin, 0, m, ridge=True) for m in sorted({0.5, mix})]
         if method.steps and steps:
             out.append(Candidate(begin, steps, mix))
     return (*out, *(c._replace(names=True) for c in out)) if names else tuple(out)
 
 
-def head_of(
+def head_of(setup: Setup, candidate: Candidate) -> Head:
+    """The head of a candidate: that of training, or a ridge regression."""
+    return RIDGE if candidate.ridge else setup.learner.head
+
+
+def classifier_of(
     setup: Setup, meta: Tree, candidate: Candidate, support: mx.array, labels: mx.array, ways: int, names: Any
 ) -> Params:
     """The classifier of a candidate without a step: the frozen prototype has nothing that was learned.
@@ -244,8 +258,11 @@ def head_of(
         ways: number of classes.
         names: features of the classes' names ``(ways, 2 d)``; not read for a candidate without names.
     """
-    learned = None if candidate.start == "frozen" else meta.get("head")
-    return setup.learner.head.init(support, labels, ways, learned, names if candidate.names else None)
+    head = head_of(setup, candidate)
+    learned = head.default_meta()
+    if candidate.start != "frozen":  # a ridge has only the weight of names from training
+        learned |= {name: value for name, value in meta.get("head", {}).items() if name in learned}
+    return head.init(support, labels, ways, learned, names if candidate.names else None)
 
 
 def fold_of(labels: np.ndarray, folds: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from metapeft.errors import AdaptationError
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.methods import Item, method_named
 from metapeft.meta.select import FROZEN, Candidate, Prior, candidates_of, choose, fit_prior, fold_of, read
-from metapeft.meta.states import Beside
+from metapeft.meta.states import Beside, beside
 from metapeft.mlx import mx
 from tests.meta.test_methods import made
 
@@ -29,9 +29,14 @@ def test_folds_take_turns_in_every_class() -> None:
 
 def test_candidates_are_what_a_method_offers() -> None:
     names = [c.name for c in candidates_of(method_named("hypernetwork"), 3, 0.5)]
-    mixes = ["mix 0.25", "mix 0.5", "mix 1", "3 steps, mix 0.5"]
-    assert names == ["frozen", *(f"{start}, {mix}" for start in ("static", "hypernetwork") for mix in mixes)]
-    static = ["frozen", "static, mix 0.25", "static, mix 0.3", "static, mix 0.5", "static, mix 1"]
+    mixes = ["mix 0.25", "mix 0.5", "mix 1", "mix 0.5, ridge", "3 steps, mix 0.5"]
+    assert names == [
+        "frozen",
+        "frozen, ridge",
+        *(f"{start}, {mix}" for start in ("static", "hypernetwork") for mix in mixes),
+    ]
+    static = ["frozen", "frozen, ridge", *(f"static, mix {mix}" for mix in ("0.25", "0.3", "0.5", "1"))]
+    static += ["static, mix 0.3, ridge", "static, mix 0.5, ridge"]
     assert [c.name for c in candidates_of(method_named("protonet"), 3, 0.3)] == static
     both = candidates_of(method_named("protonet"), 3, 0.5, names=True)
     assert [c.name for c in both if c.names] == [f"{c.name} + names" for c in both if not c.names]
@@ -191,3 +196,17 @@ def test_the_only_example_of_a_class_is_never_left_out() -> None:
     )
     assert all(4 in picked for picked in kept[::2])
     assert sorted(sum(kept[1::2], [])) == [0, 1, 2, 3]
+
+
+def test_ridge_is_the_regression_on_the_same_features() -> None:
+    method, setup, meta, item = made("protonet")
+    candidate = STATIC._replace(ridge=True)
+    known: dict = {}
+    logits = read(setup, method, meta, item, (FROZEN, candidate), known)[candidate.name]
+    own = known["static"]
+    support = np.array(beside(item.support.hidden.frozen, own.support, 0.5), np.float64)
+    query = np.array(beside(item.query.hidden.frozen, own.query, 0.5), np.float64)
+    y = np.eye(item.ways)[np.array(item.support.labels)]
+    x, mean = support - support.mean(0), support.mean(0)
+    slope = np.linalg.solve(x.T @ x + np.eye(x.shape[1]), x.T @ (y - y.mean(0)))
+    np.testing.assert_allclose(np.array(logits), 10 * ((query - mean) @ slope + y.mean(0)), atol=1e-3)
