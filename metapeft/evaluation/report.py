@@ -207,7 +207,8 @@ def _full_table(result: Result) -> str:
 
 
 def _title(result: Result) -> str:
-    return f"Few-shot evaluation: {result['suite']}, {result['backbone']}"
+    backbone = result["backbone"].rstrip("/").rpartition("/")[2]  # of a folder or a Hub id, what it is called
+    return f"Few-shot evaluation: {result['suite']}, {backbone}"
 
 
 def _banner(result: Result) -> str:

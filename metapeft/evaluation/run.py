@@ -87,7 +87,7 @@ class Evaluation:
         config, mix = self.config, self.opened.facts["mix"]
         print(f"checkpoint  {config.checkpoint} ({self.opened.facts['method']}, step {self.opened.facts['step']})")
         print(f"test        {len(self.test)} tasks x {len(config.shots)} shots x {config.episodes} episodes")
-        if self.suite.manifest["origin"] == "synthetic":
+        if self._origin() == "synthetic":
             print("            SYNTHETIC: figures say nothing about real text")
         cells: list[Cell] = []
         for task in (limited(task, config.rows) for task in self.test):
@@ -179,6 +179,13 @@ class Evaluation:
         texts = own.texts[unseen(own.texts, seen)]
         return with_rows(task, kept[0], kept[1]), replace(own, texts=texts)
 
+    def _origin(self) -> str:
+        """Where the test tasks come from, in the words of a manifest; what else is in the suite does not matter."""
+        kinds = {self.home[name].task(name).entry["source"]["kind"] for name in self.tracks}
+        if "synthetic" in kinds:
+            return "synthetic" if len(kinds) == 1 else "mixed"
+        return "hub" if "hub" in kinds else "files"
+
     def _result(self, cells: list[Cell]) -> dict[str, Any]:
         facts, config = self.opened.facts, self.config
         kept = [{key: value for key, value in cell.items() if key != "settings"} for cell in cells]
@@ -187,7 +194,7 @@ class Evaluation:
                 "verb": "evaluate",
                 "suite": self.suite.manifest["name"],
                 "suite_sha256": self.suite.sha256,
-                "origin": self.suite.manifest["origin"],
+                "origin": self._origin(),
                 "backbone": config.backbone,
                 "checkpoint": config.checkpoint,
                 "method": facts["method"],
