@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from metapeft import atomic, cli
+from metapeft import cli
 
 DESCRIPTION = "A meta-trained checkpoint on tasks it never saw, beside frozen, static and random starts; a report."
 EXAMPLES = [
@@ -65,30 +63,6 @@ def evaluate(config: EvaluateConfig) -> int:
     from metapeft.evaluation.run import Evaluation
 
     return Evaluation(config).go()
-
-
-def settings_of(config: EvaluateConfig, facts: dict[str, Any]) -> dict[str, Any]:
-    """What the figures of a cell depend on: all but which cells there are and where they go."""
-    watching = {"suite", "more", "checkpoint", "out", "test", "shots", "html", "track", "backbone"}
-    settings = config.model_dump(exclude=watching) | {"checkpoint": facts["settings"], "step": facts["step"]}
-    return json.loads(json.dumps(settings))
-
-
-def default_out(config: EvaluateConfig) -> Path:
-    """Where a result goes when nothing is said."""
-    return Path("runs/evaluate") / Path(config.checkpoint).resolve().parent.name
-
-
-def write(folder: Path, result: dict[str, Any], html: bool) -> list[Path]:
-    """Write `result.json`, `report.md` and, if asked, `report.html`; returns their paths."""
-    from metapeft.evaluation import report
-
-    texts = {"result.json": atomic.canonical_json(result), "report.md": report.markdown(result)}
-    if html:
-        texts["report.html"] = report.html(result)
-    for name, text in texts.items():
-        atomic.write_text(folder / name, text)
-    return [folder / name for name in texts]
 
 
 def main(argv: list[str] | None = None) -> int:

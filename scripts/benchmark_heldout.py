@@ -22,8 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from metapeft import cli, strict_yaml
 from metapeft.errors import MetapeftError
-from metapeft.evaluate import EvaluateConfig, evaluate, write
+from metapeft.evaluate import EvaluateConfig, evaluate
 from metapeft.evaluation.report import summarized
+from metapeft.evaluation.run import write
 from metapeft.evaluation.splits import Split, parts_of, read_split, split_names
 from metapeft.tasks.suite import Suite
 from metapeft.train import TrainConfig, train

@@ -23,7 +23,8 @@ from metapeft.evaluation.bench import (
     sampler,
 )
 from metapeft.evaluation.protocol import Origin, check_apart, episodes_sha256, origin_of, track_of, unseen
-from metapeft.evaluation.report import summarized
+from metapeft.evaluation.report import html as report_html
+from metapeft.evaluation.report import markdown, summarized
 from metapeft.evaluation.tables import Cell, columns, percent
 from metapeft.meta.run import tasks_and_backbone
 from metapeft.meta.select import Prior
@@ -50,8 +51,6 @@ class Evaluation:
     """
 
     def __init__(self, config: EvaluateConfig):
-        from metapeft.evaluate import default_out, settings_of
-
         self.config = config
         self.suite = Suite(config.suite)
         suites = [self.suite, *(Suite(path) for path in config.more)]
@@ -74,7 +73,7 @@ class Evaluation:
             raise EpisodeError(f"validation tasks {', '.join(missing)} are in none of the suites\n  name theirs: more=")
         self.dropped: dict[str, int] = {}
         self.tracks = self._tracks(facts)
-        self.settings = settings_of(config, facts)
+        self.settings = settings_of(config, facts) | {"suites": [suite.sha256 for suite in suites]}
         self.out = Path(config.out) if config.out else default_out(config)
         names = Sizes._fields
         self.sizes = Sizes(**{name: getattr(config, name) for name in names})
@@ -82,8 +81,6 @@ class Evaluation:
 
     def go(self) -> int:
         """Evaluate; returns the exit code."""
-        from metapeft.evaluate import write
-
         config, mix = self.config, self.opened.facts["mix"]
         print(f"checkpoint  {config.checkpoint} ({self.opened.facts['method']}, step {self.opened.facts['step']})")
         print(f"test        {len(self.test)} tasks x {len(config.shots)} shots x {config.episodes} episodes")
@@ -222,3 +219,25 @@ def similarity_and_gain(cells: list[Cell], mix: float) -> dict[str, Any] | None:
     gains = [np.mean(cell["accuracy"][name]) - np.mean(cell["accuracy"]["frozen"]) for cell in own]
     found = rank_correlation(np.array([cell["similarity"] for cell in own]), np.array(gains), np.random.default_rng(0))
     return {"correlation": found[0], "p": found[1], "cells": len(own)}
+
+
+def settings_of(config: EvaluateConfig, facts: dict[str, Any]) -> dict[str, Any]:
+    """What the figures of a cell depend on: all but which cells there are and where they go."""
+    watching = {"suite", "more", "checkpoint", "out", "test", "shots", "html", "track", "backbone"}
+    settings = config.model_dump(exclude=watching) | {"checkpoint": facts["settings"], "step": facts["step"]}
+    return json.loads(json.dumps(settings))
+
+
+def default_out(config: EvaluateConfig) -> Path:
+    """Where a result goes when nothing is said."""
+    return Path("runs/evaluate") / Path(config.checkpoint).resolve().parent.name
+
+
+def write(folder: Path, result: dict[str, Any], html: bool) -> list[Path]:
+    """Write `result.json`, `report.md` and, if asked, `report.html`; returns their paths."""
+    texts = {"result.json": atomic.canonical_json(result), "report.md": markdown(result)}
+    if html:
+        texts["report.html"] = report_html(result)
+    for name, text in texts.items():
+        atomic.write_text(folder / name, text)
+    return [folder / name for name in texts]
