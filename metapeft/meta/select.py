@@ -14,7 +14,7 @@ import numpy as np
 
 from metapeft.errors import AdaptationError
 from metapeft.heads import ridge_head
-from metapeft.heads.head import Head, Params, accuracy, unit
+from metapeft.heads.head import Head, Params, unit
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Item, Method, Setup, curve, start
@@ -178,9 +178,13 @@ def choose(
     """Choose among candidates by cross-validation on the support set and by the prior.
 
     Every class keeps an example in each fold's training part: the only example of a class is never left out, and with
-    one example in every class the prior decides alone. The first candidate wins a tie: put the frozen prototype there.
-    The query set is not looked at. A generated adapter is that of the whole support set in every fold: what is left out
-    of a fold had its small part in the embedding.
+    one example in every class the prior decides alone. The query set is not looked at.
+
+    A learned start must be better than the best candidate on frozen features by a standard error of their difference
+    (after the one-standard-error rule of Breiman et al., "Classification and regression trees", 1984): the best of
+    many looks better than it is, and a start that was trained on other tasks can be far below the frozen one. The
+    first candidate wins a tie: put the frozen prototype there. A generated adapter is that of the whole support set in
+    every fold: what is left out of a fold had its small part in the embedding.
 
     Args:
         setup: as in training.
@@ -200,16 +204,24 @@ def choose(
     candidates = [c for c in candidates if not (c.names and item.names is None)]
     if not candidates:
         raise AdaptationError("there is nothing to choose from")
-    correct, seen = _cross_validated(setup, method, meta, item, part, candidates, folds, known)
-    base = correct[0] / seen if seen else 0.0
+    right = _cross_validated(setup, method, meta, item, part, candidates, folds, known)
+    seen = right.shape[1]
+    base = right[0].mean() if seen else 0.0
     zero = prior.gain(candidates[0].name, similarity)
-    scores = {}
-    for candidate, right in zip(candidates, correct, strict=True):
-        expected = base + prior.gain(candidate.name, similarity) - zero
-        scores[candidate.name] = (right + prior.weight * expected) / (seen + prior.weight)
-    best = max(candidates, key=lambda c: scores[c.name])
-    validated = {c.name: right / seen for c, right in zip(candidates, correct, strict=True)} if seen else {}
-    return Choice(best, scores, validated)
+    expected = np.array([base + prior.gain(c.name, similarity) - zero for c in candidates])
+    score = (right.sum(axis=1) + prior.weight * expected) / (seen + prior.weight)
+    frozen = np.array([c.start == "frozen" for c in candidates])
+    best = int(np.argmax(score))
+    if frozen.any():
+        safe = int(np.argmax(np.where(frozen, score, -np.inf)))
+        differences = right - right[safe]
+        spread = differences.var(axis=1) if seen else np.zeros(len(candidates))
+        error = np.sqrt(spread * seen) / (seen + prior.weight)
+        best = int(np.argmax(np.where(score > score[safe] + error, score, -np.inf)))
+        best = best if score[best] > score[safe] + error[best] else safe
+    names = [c.name for c in candidates]
+    validated = dict(zip(names, right.mean(axis=1).tolist(), strict=True)) if seen else {}
+    return Choice(candidates[best], dict(zip(names, score.tolist(), strict=True)), validated)
 
 
 def nearness(library: np.ndarray, embedding: np.ndarray) -> float:
@@ -283,20 +295,20 @@ def _cross_validated(
     candidates: Sequence[Candidate],
     folds: int,
     known: dict[str, Features] | None,
-) -> tuple[list[float], int]:
-    """Right answers of each candidate on examples left out, and how many there were."""
+) -> np.ndarray:
+    """Whether each candidate is right on each example left out, 0 or 1, ``(candidates, examples)``."""
     labels = np.array(item.support.labels)
     counts = np.bincount(labels, minlength=item.ways)
     folds = min(folds, int(counts.max()))
     if folds < 2:
-        return [0.0] * len(candidates), 0
+        return np.zeros((len(candidates), 0))
     known = {} if known is None else known
     for begin in dict.fromkeys(c.start for c in candidates if not c.steps):
         _features(setup, meta, item, begin, known)
     only = counts[labels] == 1  # of their class: without them it would not be known
     fold = np.where(only, folds, fold_of(labels, folds))
     stepping = any(c.steps for c in candidates)
-    correct = np.zeros(len(candidates))
+    right = []
     for number in range(folds):
         kept, out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         own = {
@@ -307,8 +319,9 @@ def _cross_validated(
         else:  # hidden states are not read
             support, query = (_features_only(item.support, rows) for rows in (kept, out))
         logits = read(setup, method, meta, item._replace(support=support, query=query), candidates, own)
-        correct += [float(accuracy(logits[c.name], query.labels)) * len(out) for c in candidates]
-    return correct.tolist(), int(np.count_nonzero(~only))
+        said = np.stack([np.argmax(np.array(logits[c.name]), axis=1) for c in candidates])
+        right.append(said == labels[out])
+    return np.concatenate(right, axis=1).astype(np.float64)
 
 
 def _features_only(examples: Examples, rows: np.ndarray) -> Examples:
