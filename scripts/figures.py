@@ -145,7 +145,7 @@ def accuracies(title: str, steps: int, dots: Sequence[Dot]) -> tuple[Callable[[A
             plot.set_xlim(0, 100)
             plot.set_ylim(len(lines) - 0.5, -0.5)
             plot.set_title(f"{k} {'shot' if k == 1 else 'shots'}", fontsize=9)
-            plot.set_xlabel("accuracy, %")
+            plot.set_xlabel("accuracy, %, with 95 % interval")
             plot.grid(axis="x", color=FAINT, linewidth=0.4)
             plot.tick_params(axis="y", length=0)
         plots[0].set_yticks(range(len(lines)), [name for _, name, _ in lines])
@@ -178,9 +178,9 @@ def _line(plot: Any, height: int, dots: Sequence[Dot]) -> None:
             reach = np.maximum([[mean - values[0, 1]], [values[0, 2] - mean]], 0)
             plot.errorbar([mean], [height], xerr=reach, elinewidth=0.9, **_look(method))
         else:
-            shift = {"frozen": -0.2, "random": 0.2}[method]
-            plot.plot(values[:, 0], np.full(len(dots), height + shift), ".", color=FAINT, markersize=3, zorder=1)
-            plot.plot([mean], [height], **_look(method))
+            level = height + {"frozen": -0.22, "random": 0.22}[method]
+            plot.plot(values[:, 0], np.full(len(dots), level), ".", color=FAINT, markersize=3, zorder=1)
+            plot.plot([mean], [level], **_look(method))
     for chance in {dot.chance for dot in dots}:
         plot.plot([chance], [height], color=INK, marker="|", linestyle="", markersize=7)
 
