@@ -432,7 +432,7 @@ def plot(out: Path, suite: Suite, config: Config, rows: list[dict[str, Any]]) ->
         if row["method"] == FROZEN
     ]
     banner = figures.SYNTHETIC if suite.manifest["origin"] == "synthetic" else ""
-    title = f"{banner}suite {suite.manifest['name']}, backbone {config.backbone}"
+    title = f"{banner}suite {suite.manifest['name']}, backbone {Path(config.backbone).name}"
     draw_dots, lines = figures.accuracies(title, config.steps, dots)
     figures.save(out, "accuracy", (4 + 2.5 * len(config.shots), 1.4 + 0.17 * lines), draw_dots)
 

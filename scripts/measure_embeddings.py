@@ -237,7 +237,7 @@ def write(
 
 def _panel_title(half: int, row: dict[str, Any]) -> str:
     return (
-        f"half {half + 1}: neighbour's family is the same {row['purity']:.2f}, shuffled {row['shuffled_purity']:.2f}\n"
+        f"half {half + 1}: nearest-neighbour purity {row['purity']:.2f}, shuffled {row['shuffled_purity']:.2f}\n"
         f"silhouette {row['silhouette']:.2f}, shuffled {row['shuffled_silhouette']:.2f}"
     )
 
@@ -245,7 +245,7 @@ def _panel_title(half: int, row: dict[str, Any]) -> str:
 def draw(out: Path, suite: Suite, config: Config, panels: Sequence[figures.Panel]) -> None:
     """Draw the embeddings of both halves, side by side."""
     banner = figures.SYNTHETIC if suite.manifest["origin"] == "synthetic" else ""
-    title = f"{banner}suite {suite.manifest['name']}, backbone {config.backbone}, tasks the embedder has not seen"
+    title = f"{banner}suite {suite.manifest['name']}, backbone {Path(config.backbone).name}, tasks the embedder has not seen"
     figures.save(out, "embeddings", (10, 5.6), figures.embeddings(title, panels))
 
 

@@ -70,7 +70,7 @@ def test_rows_and_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     for row in result["rows"]:
         if row["embedding"] == "all":
             purity = f"{row['purity']:.2f}, shuffled {row['shuffled_purity']:.2f}"
-            assert f"half {row['half'] + 1}: neighbour's family is the same {purity}" in picture
+            assert f"half {row['half'] + 1}: nearest-neighbour purity {purity}" in picture
 
 
 def test_a_missing_library_is_said_before_anything_runs(
