@@ -245,7 +245,8 @@ def _panel_title(half: int, row: dict[str, Any]) -> str:
 def draw(out: Path, suite: Suite, config: Config, panels: Sequence[figures.Panel]) -> None:
     """Draw the embeddings of both halves, side by side."""
     banner = figures.SYNTHETIC if suite.manifest["origin"] == "synthetic" else ""
-    title = f"{banner}suite {suite.manifest['name']}, backbone {Path(config.backbone).name}, tasks the embedder has not seen"
+    of = f"suite {suite.manifest['name']}, backbone {Path(config.backbone).name}"
+    title = f"{banner}{of}, tasks the embedder has not seen"
     figures.save(out, "embeddings", (10, 5.6), figures.embeddings(title, panels))
 
 
