@@ -9,8 +9,9 @@ For every task and number of shots, a fixed set of episodes (`EpisodeSampler` by
 Text backbones run the classification tasks, `backbone=mlp` (a random network of the task's dimension) runs the points
 tasks; other tasks are listed with the reason. The learning rate was tuned on nothing: one value for adapter and head.
 
-`OUT` gets `result.json`, `table.csv` (both with one row a task, method and step) and `table.md`; `rows.jsonl` grows a
-line as a task ends, and a second run goes on from it.
+`OUT` gets `result.json`, `table.csv` (both with one row a task, method and step), `table.md`, and `accuracy.svg` and
+`accuracy.png` (both methods by task, after the last step; they need the extra `plots`); `rows.jsonl` grows a line as a
+task ends, and a second run goes on from it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+# pyrefly: ignore[missing-import]
+import figures
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -82,6 +85,7 @@ class Config(BaseModel):
     rank: int = Field(default=8, ge=1, description="LoRA rank")
     num_layers: int = Field(default=2, ge=1, description="how many of the last blocks carry an adapter")
     seed: int = Field(default=0, ge=0, description="of episodes, adapters, heads and intervals")
+    figure: bool = Field(default=True, description="draw accuracy.svg and accuracy.png too")
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,11 @@ def run(config: Config) -> int:
     """Run the script.
 
     Raises:
-        MetapeftError: no suite or backbone, token ids of another tokenizer, or nothing in the suite that can be run.
+        MetapeftError: no suite or backbone, token ids of another tokenizer, nothing in the suite that can be run, or
+            matplotlib is missing.
     """
+    if config.figure:
+        figures.check_libraries("matplotlib")
     suite = Suite(config.suite)
     if config.backbone != MLP:
         check_tokenizer(suite, config.backbone)
@@ -134,6 +141,8 @@ def run(config: Config) -> int:
             print(f"{where}: {_in_short(finished)}, {time.perf_counter() - began:.1f} s", flush=True)
         rows += finished
     write(out, suite, config, rows, skipped)
+    if config.figure and rows:
+        plot(out, suite, config, rows)
     return 0
 
 
@@ -284,7 +293,7 @@ class Done:
 
     def __init__(self, path: Path, suite: Suite, config: Config):
         self._path = path
-        settings = config.model_dump(exclude={"suite", "backbone", "out", "shots"})
+        settings = config.model_dump(exclude={"suite", "backbone", "out", "shots", "figure"})
         self._settings = {"format": 1, "suite_sha256": suite.sha256} | settings
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         whole = [line for line in lines if line.endswith("\n")]
@@ -321,7 +330,7 @@ def write(out: Path, suite: Suite, config: Config, rows: list[dict[str, Any]], s
         "suite_sha256": suite.sha256,
         "origin": manifest["origin"],
         "backbone": config.backbone,
-        "settings": config.model_dump(exclude={"suite", "backbone", "out"}),
+        "settings": config.model_dump(exclude={"suite", "backbone", "out", "figure"}),
         "rows": rows,
         "skipped": [asdict(item) for item in skipped],
     }
@@ -400,6 +409,32 @@ def _markdown_table(lines: list[dict[str, Any]]) -> str:
     cells = [list(lines[0]), ["---"] * len(lines[0])]
     cells += [["" if value is None else str(value).replace("|", "\\|") for value in line.values()] for line in lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in cells) + "\n"
+
+
+def plot(out: Path, suite: Suite, config: Config, rows: list[dict[str, Any]]) -> None:
+    """Draw the accuracy of both methods by task."""
+    percent = {
+        (row["method"], row["task"], row["shots"], row["steps"]): tuple(
+            100 * value for value in (row["mean"], *row["ci95"])
+        )
+        for row in rows
+    }
+    dots = [
+        figures.Dot(
+            row["task"] + (" (synthetic)" if row["origin"] == "synthetic" else ""),
+            row["family"],
+            row["shots"],
+            100 / row["ways"],
+            percent[FROZEN, row["task"], row["shots"], 0],
+            percent[RANDOM, row["task"], row["shots"], config.steps],
+        )
+        for row in rows
+        if row["method"] == FROZEN
+    ]
+    banner = figures.SYNTHETIC if suite.manifest["origin"] == "synthetic" else ""
+    title = f"{banner}suite {suite.manifest['name']}, backbone {Path(config.backbone).name}"
+    draw_dots, lines = figures.accuracies(title, config.steps, dots)
+    figures.save(out, "accuracy", (4 + 2.5 * len(config.shots), 1.4 + 0.17 * lines), draw_dots)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,8 +2,9 @@
 
     python scripts/measure_embeddings.py suite=runs/suites/all backbone=nano episodes=20 shots=5
 
-The tasks of every family are dealt out alternately into two halves. An embedder is fitted on support sets of one half
-and measured on those of the other, then the other way round, so that no figure is about a task the embedder has seen.
+The seed's Experiment 1. The tasks of every family are dealt out alternately into two halves. An embedder is fitted on
+support sets of one half and measured on those of the other, then the other way round, so that no figure is about a task
+the embedder has seen.
 
 Purity is the share of episodes whose nearest neighbour is of their own family, silhouette how much nearer their own
 family is than the nearest other one. Episodes of the same task are never compared with each other, and families with
@@ -13,17 +14,20 @@ among the tasks: a task embedding that knows nothing of families gets those.
 Families can also be told apart by how many classes their tasks have: `ways=2` takes that away. And by what a recipe
 calls their domain: the row `domain hidden` does without it.
 
-`OUT` gets `result.json`, and `embeddings.png` and `embeddings.svg`: the first half's embeddings, in two dimensions.
+`OUT` gets `result.json`, and `embeddings.svg` and `embeddings.png`: both halves' embeddings of all blocks in two
+dimensions (t-SNE), a marker and a colour a family. Episodes of one task lie together whatever the embedder knows of
+families, so the figures in the titles count, not the look. They need the extras `eval` and `plots`.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+# pyrefly: ignore[missing-import]
+import figures
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -68,6 +72,7 @@ class Config(BaseModel):
     dims: Annotated[int, Field(ge=2)] = Field(default=128, description="numbers of an embedding")
     shuffles: int = Field(default=200, ge=1, description="how often families are dealt out anew")
     seed: int = Field(default=0, ge=0, description="of episodes and shuffles")
+    figure: bool = Field(default=True, description="draw embeddings.svg and embeddings.png too")
 
 
 class Seen(NamedTuple):
@@ -82,8 +87,11 @@ def run(config: Config) -> int:
     """Run the script.
 
     Raises:
-        MetapeftError: no suite or backbone, token ids of another tokenizer, or too few tasks to measure anything.
+        MetapeftError: no suite or backbone, token ids of another tokenizer, too few tasks to measure anything, or a
+            library of the figure is missing.
     """
+    if config.figure:
+        figures.check_libraries("matplotlib", "sklearn")
     suite = Suite(config.suite)
     tasks = [task for task in suite.tasks if task.kind == "classification"]
     if not tasks:
@@ -104,19 +112,20 @@ def run(config: Config) -> int:
             f"{suite.path}: {len(countable)} of 2 halves have two families, one of them with two tasks; "
             "build a suite of more tasks: recipe=all, or recipe=synthetic_text"
         )
-    rows, picture = [], None
+    rows, panels = [], []
     for half in (0, 1):
         known = [item for task in halves[1 - half] for item in seen[task.id]]
         new = [item for task in halves[half] for item in seen[task.id]]
         for name, blocks in {**{block: (block,) for block in DEFAULT_BLOCKS}, "all": DEFAULT_BLOCKS}.items():
             points, row = measure(known, new, blocks, config)
             rows.append({"half": half, "embedding": name} | row)
-            picture = points if name == "all" and half == 0 else picture
+            if name == "all":
+                panels.append(figures.Panel(_panel_title(half, row), points, [item.family for item in new]))
         rows.append({"half": half, "embedding": HIDDEN} | measure(hide(known), hide(new), DEFAULT_BLOCKS, config)[1])
-    assert picture is not None
     out = Path(config.out) if config.out else Path("runs/measure_embeddings") / suite.path.resolve().name
     write(out, suite, backbone, config, halves, rows, skipped)
-    draw(out, picture, [item for task in halves[0] for item in seen[task.id]])
+    if config.figure:
+        draw(out, suite, config, panels)
     return 0
 
 
@@ -206,7 +215,7 @@ def write(
         "origin": manifest["origin"],
         "backbone": config.backbone,
         "backbone_sha256": backbone.digest,
-        "settings": config.model_dump(exclude={"suite", "backbone", "out"}),
+        "settings": config.model_dump(exclude={"suite", "backbone", "out", "figure"}),
         "halves": [[{"task": task.id, "family": task.family} for task in half] for half in halves],
         "rows": rows,
         "skipped": skipped,
@@ -226,36 +235,19 @@ def write(
     print(f"details in {out}")
 
 
-def draw(out: Path, points: np.ndarray, seen: Sequence[Seen]) -> None:
-    """Draw embeddings along their two largest principal components: a colour a family, a marker a task of it."""
-    if importlib.util.find_spec("matplotlib") is None:
-        print("no picture: it needs matplotlib (pip install 'metapeft[plots]')")
-        return
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def _panel_title(half: int, row: dict[str, Any]) -> str:
+    return (
+        f"half {half + 1}: nearest-neighbour purity {row['purity']:.2f}, shuffled {row['shuffled_purity']:.2f}\n"
+        f"silhouette {row['silhouette']:.2f}, shuffled {row['shuffled_silhouette']:.2f}"
+    )
 
-    centred = points - points.mean(axis=0)
-    axes = np.linalg.svd(centred, full_matrices=False)[2][:2]
-    flat = centred @ axes.T
-    share = (flat**2).sum() / max(float((centred**2).sum()), 1e-12)
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    FigureCanvasAgg(figure)
-    plot = figure.subplots()
-    families = list(dict.fromkeys(item.family for item in seen))
-    for task in dict.fromkeys(item.task for item in seen):
-        mine = np.array([item.task == task for item in seen])
-        family = next(item.family for item in seen if item.task == task)
-        beside = list(dict.fromkeys(item.task for item in seen if item.family == family))
-        marker = "osD^vP*Xph<>"[beside.index(task) % 12]
-        colour = f"C{families.index(family) % 10}"
-        plot.scatter(*flat[mine].T, s=28, c=colour, marker=marker, alpha=0.7, linewidths=0, label=f"{family}: {task}")
-    plot.set_title(f"Tasks the embedder has not seen, {100 * share:.0f} % of their variance")
-    plot.set_xlabel("first component")
-    plot.set_ylabel("second component")
-    figure.legend(loc="outside right upper", fontsize="small", frameon=False)
-    out.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out / "embeddings.png", dpi=120)
-    figure.savefig(out / "embeddings.svg")
+
+def draw(out: Path, suite: Suite, config: Config, panels: Sequence[figures.Panel]) -> None:
+    """Draw the embeddings of both halves, side by side."""
+    banner = figures.SYNTHETIC if suite.manifest["origin"] == "synthetic" else ""
+    of = f"suite {suite.manifest['name']}, backbone {Path(config.backbone).name}"
+    title = f"{banner}{of}, tasks the embedder has not seen"
+    figures.save(out, "embeddings", (10, 5.6), figures.embeddings(title, panels))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.scripts import tiny_encoder
 
 POINTS = ["quick_linear_0", "quick_circles"]
 TEXTS = ["quick_topic_news"]
-FAST = ["episodes=3", "query=2", "steps=2", "rank=2"]
+FAST = ["episodes=3", "query=2", "steps=2", "rank=2", "figure=false"]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_points(suite: Path, in_tmp: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_the_prototype_is_a_nearest_mean_by_angle(suite: Path, in_tmp: Path) -> None:
-    order = [f"suite={suite}", "backbone=mlp", "episodes=4", "steps=0", "out=o"]
+    order = [f"suite={suite}", "backbone=mlp", "episodes=4", "steps=0", "out=o", "figure=false"]
     assert baseline.main(order) == 0
     row = result_of(in_tmp / "o")["rows"][0]
     config = baseline.Config(suite=str(suite), backbone="mlp", episodes=4, steps=0)
@@ -109,13 +110,46 @@ def test_texts(suite: Path, tiny_bert: Path, in_tmp: Path) -> None:
 
 
 def test_steps_fit_the_support_set(suite: Path, in_tmp: Path) -> None:
-    order = [f"suite={suite}", "backbone=mlp", "episodes=20", "steps=10", "shots=[10]", "out=o"]
+    order = [f"suite={suite}", "backbone=mlp", "episodes=20", "steps=10", "shots=[10]", "out=o", "figure=false"]
     assert baseline.main(order) == 0
     rows = [row for row in result_of(in_tmp / "o")["rows"] if row["task"] == "quick_linear_0"]
     means = {row["steps"]: row["mean"] for row in rows if row["method"] == baseline.RANDOM}
     assert set(means) == {0, 1, 2, 3, 5, 10}
     assert means[0] == pytest.approx(0.5, abs=0.25)
     assert means[10] > 0.8
+
+
+def test_the_figure_is_of_every_task_that_ran(suite: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    order = [f"suite={suite}", "backbone=mlp", "shots=[1,3]", "out=o", *FAST]
+    assert baseline.main(order) == 0
+    assert not (in_tmp / "o/accuracy.svg").exists()
+    shown: list[baseline.figures.Dot] = []
+    drawn = baseline.figures.accuracies
+    monkeypatch.setattr(baseline.figures, "accuracies", lambda *args: shown.extend(args[2]) or drawn(*args))
+    assert baseline.main([*order[:-1], "figure=true"]) == 0
+    assert (in_tmp / "o/accuracy.png").stat().st_size > 5000
+    picture = (in_tmp / "o/accuracy.svg").read_text()
+    assert "SYNTHETIC, no real data: suite quickstart, backbone mlp" in picture
+    assert "random LoRA and head, 2 steps" in picture
+    assert all(f"{task} (synthetic)" in picture for task in POINTS)
+    rows = {(row["task"], row["shots"], row["method"], row["steps"]): row for row in result_of(in_tmp / "o")["rows"]}
+    assert [(dot.task.split()[0], dot.shots, dot.chance) for dot in shown] == [
+        (task, shots, 50.0) for task in POINTS for shots in (1, 3)
+    ]
+    for dot in shown:
+        for found, method in ((dot.frozen, (baseline.FROZEN, 0)), (dot.random, (baseline.RANDOM, 2))):
+            row = rows[dot.task.split()[0], dot.shots, *method]
+            assert found == pytest.approx([100 * value for value in (row["mean"], *row["ci95"])])
+
+
+def test_without_matplotlib_nothing_is_measured(
+    suite: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert baseline.main([f"suite={suite}", "backbone=mlp", "out=o"]) == 2
+    assert "metapeft[plots]" in capsys.readouterr().err
+    assert not (in_tmp / "o").exists()
 
 
 def test_a_second_run_measures_nothing(suite: Path, in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +192,7 @@ def test_token_ids_of_another_tokenizer_are_refused(
 ) -> None:
     other = Path(shutil.copytree(tiny_bert, in_tmp / "other-bert"))
     Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]")).save(str(other / "tokenizer.json"))
-    assert baseline.main([f"suite={suite}", f"backbone={other}", "out=o"]) == 2
+    assert baseline.main([f"suite={suite}", f"backbone={other}", "out=o", "figure=false"]) == 2
     assert "python -m metapeft.build recipe=quickstart tokenizer=" in capsys.readouterr().err
     assert not (in_tmp / "o").exists()
 
@@ -177,7 +211,7 @@ def test_a_suite_without_a_task_for_the_backbone(
 ) -> None:
     texts = tmp_path / "texts"
     assert build.main(["recipe=quickstart", "tasks=[quick_topic_news]", f"out={texts}", "quiet=true"]) == 0
-    assert baseline.main([f"suite={texts}", "backbone=mlp"]) == 2
+    assert baseline.main([f"suite={texts}", "backbone=mlp", "figure=false"]) == 2
     assert "no task for backbone=mlp; quick_topic_news: texts need a text backbone" in capsys.readouterr().err
 
 

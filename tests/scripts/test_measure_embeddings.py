@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import measure_embeddings
@@ -30,13 +31,15 @@ def test_halves_share_no_task_and_every_family():
 def test_a_suite_of_too_few_tasks_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     suite = tmp_path / "quickstart"
     assert build.main(["recipe=quickstart", "tasks=[quick_topic_news]", f"out={suite}", "quiet=true"]) == 0
-    assert measure_embeddings.main([f"suite={suite}", f"out={tmp_path / 'out'}", *FAST]) == 2
+    assert measure_embeddings.main([f"suite={suite}", f"out={tmp_path / 'out'}", "figure=false", *FAST]) == 2
     assert "0 of 2 halves have two families" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_rows_and_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """The support sets are made up, so that no network runs; the suite only says which tasks there are."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("sklearn")
     suite, out = tmp_path / "quickstart", tmp_path / "out"
     assert build.main(["recipe=quickstart", "tasks=[quick_topic_news]", f"out={suite}", "quiet=true"]) == 0
     tasks = tasks_of("aaaabbbb")
@@ -61,6 +64,20 @@ def test_rows_and_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert all(row["purity"] == 1.0 for row in result["rows"] if row["embedding"] == "prototypes")
     shown = capsys.readouterr().out
     assert "SYNTHETIC" in shown
-    pytest.importorskip("matplotlib")
     assert (out / "embeddings.png").stat().st_size > 5000
-    assert (out / "embeddings.svg").exists()
+    picture = (out / "embeddings.svg").read_text()
+    assert "SYNTHETIC, no real data: suite quickstart, backbone nano" in picture
+    for row in result["rows"]:
+        if row["embedding"] == "all":
+            purity = f"{row['purity']:.2f}, shuffled {row['shuffled_purity']:.2f}"
+            assert f"half {row['half'] + 1}: nearest-neighbour purity {purity}" in picture
+
+
+def test_a_missing_library_is_said_before_anything_runs(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    assert measure_embeddings.main(["suite=nowhere"]) == 2
+    assert "metapeft[eval]" in capsys.readouterr().err
+    assert measure_embeddings.main(["suite=nowhere", "figure=false"]) == 2
+    assert "nowhere" in capsys.readouterr().err
