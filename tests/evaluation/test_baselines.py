@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -84,14 +84,7 @@ def test_tf_idf_knows_the_support_set_alone() -> None:
 
 
 def test_without_scikit_learn_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = builtins.__import__
-
-    def absent(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.startswith("sklearn"):
-            raise ImportError(name)
-        return found(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", absent)
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     with pytest.raises(MetapeftError, match=r"metapeft\[eval\]"):
         baselines.head_only(circle([0, 90]), np.array([0, 1]), circle([0]))
 
