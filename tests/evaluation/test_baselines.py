@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,17 @@ def test_the_mean_adapter_is_read_as_a_base_of_its_own(tmp_path: Path) -> None:
     accuracy = cell_of(alike_only._replace(checkpoint=checkpoint), task, 2, sizes, Prior(0.0, {}))["accuracy"]
     assert accuracy["mean adapter, mix 0.5"] == accuracy["shuffled, mix 0.5"]
     assert accuracy["mean adapter, mix 0.5"] != accuracy["static, mix 0.5"]
+
+
+def test_padding_is_no_word() -> None:
+    task = text_task()
+    episode = sampler_of(task, 3, 4, 4).episodes(0, 1)[0]
+    item = item_of(episode, task, PoolStates(tiny_bert(), 1), None)
+    padded = np.arange(episode.support_x.shape[1]) >= episode.support_lengths[:, None]
+    assert padded.any()
+    misleading = 10 + (episode.support_y + 1)[:, None] % 3  # tokens that say a class
+    filled = replace(episode, support_x=np.where(padded, misleading, episode.support_x))
+    assert baselines.without_steps(item, filled) == baselines.without_steps(item, episode)
 
 
 def test_without_a_generator_or_texts_there_is_no_mean_adapter_and_no_tf_idf(tmp_path: Path) -> None:
