@@ -44,7 +44,11 @@ class EvaluateConfig(BaseModel):
     steps: int = Field(default=0, ge=0, le=10, description="gradient steps that auto may take beside none")
     random_steps: int = Field(default=5, ge=1, le=10, description="Adam steps of the random start")
     control_episodes: int = Field(
-        default=100, ge=2, description="episodes of the random start and of the shuffled embedding, at most"
+        default=100, ge=2, description="episodes of the random start, the shuffled embedding and the baselines, at most"
+    )
+    baselines: bool = Field(
+        default=False,
+        description="head only, nearest neighbour, TF-IDF, fine-tuning and the mean adapter too (needs scikit-learn)",
     )
     curve_episodes: int = Field(default=0, ge=0, description="episodes that are read after 0, 1, 2, 3, 5, 10 steps")
     rows: int = Field(default=2000, ge=16, description="rows of each pool that episodes are drawn from")

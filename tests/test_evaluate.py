@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,15 @@ def test_a_killed_run_ends_with_the_same_cells(trained: tuple[Path, Path], tmp_p
     assert call(trained, parts, "shots=[1]") == 0
     strip = [[{**cell, "seconds": 0} for cell in result_of(out)["cells"]] for out in (whole, parts)]
     assert strip[0] == strip[1]
+
+
+def test_baselines_need_scikit_learn_before_the_first_episode(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    assert call(trained, tmp_path / "out", "baselines=true") == 2
+    assert 'pip install "metapeft[eval]"' in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_known_tasks_need_the_episode_track(

@@ -9,6 +9,7 @@ What a cell is: see `tables`. The methods:
 - ``random``: a random adapter and a random linear head after Adam steps, on the first episodes
 - ``auto``: one of frozen, static and hypernetwork and a mix, chosen on the support set (`meta.select`)
 - ``… + names``: the names of the classes are examples of them too
+- on request, on the first episodes: those of `baselines`
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from metapeft.adapters.lora import LoraConfig
 from metapeft.backbones.backbone import Backbone
 from metapeft.episodes.episode import Episode
 from metapeft.episodes.sampler import EpisodeSampler
+from metapeft.evaluation.baselines import FINE_TUNE, MEAN, mean_adapter, without_steps
 from metapeft.evaluation.metrics import macro_f1
 from metapeft.heads import accuracy
 from metapeft.meta import checkpoint as checkpoints
 from metapeft.meta.checkpoint import Checkpoint
 from metapeft.meta.inner_loop import Examples
+from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Item, Method, Setup, method_named
 from metapeft.meta.outer_loop import item_of
 from metapeft.meta.readings import accuracies, random_curve
@@ -53,12 +56,13 @@ class Sizes(NamedTuple):
         ways: classes of an episode; a task with fewer gives all it has.
         query: query examples a class; twice as many in two-way episodes.
         episodes: a task and number of shots.
-        control_episodes: of them, how many have the controls too: a random start, a shuffled embedding.
+        control_episodes: of them, how many have the controls too: a random start, a shuffled embedding, baselines.
         curve_episodes: of them, how many are adapted step by step.
         random_steps: Adam steps of a random start, at most 10.
         rows: rows of each pool that episodes are drawn from.
         folds: of the cross-validation of auto.
         seed: of the episodes.
+        baselines: whether the controls have those of `baselines`.
     """
 
     ways: int = 5
@@ -70,6 +74,7 @@ class Sizes(NamedTuple):
     rows: int = 2000
     folds: int = 5
     seed: int = 0
+    baselines: bool = False
 
 
 class Opened(NamedTuple):
@@ -84,6 +89,7 @@ class Opened(NamedTuple):
         states: frozen features and hidden states of tasks.
         based: features with the learned base, which is the same in every episode: once a text.
         candidates: what can be chosen, with and without names; the frozen prototype first.
+        averaged: meta-parameters whose base is the mean adapter; None where there is none, or it was not asked for.
     """
 
     backbone: Backbone
@@ -94,6 +100,7 @@ class Opened(NamedTuple):
     states: PoolStates
     based: PoolStates
     candidates: tuple[Candidate, ...]
+    averaged: Tree | None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -104,13 +111,14 @@ class Opened(NamedTuple):
         return self.checkpoint.state.meta
 
 
-def open_checkpoint(path: str, backbone: Backbone, steps: int = 0) -> Opened:
+def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bool = False) -> Opened:
     """Open a checkpoint.
 
     Args:
         path: its folder.
         backbone: the one it was trained for.
         steps: gradient steps that are tried beside none, at the mix of training.
+        baselines: whether the mean adapter will be read.
 
     Raises:
         CheckpointError: it is not there, damaged, or for another backbone.
@@ -120,16 +128,22 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0) -> Opened:
     method, lora = method_named(facts["method"]), LoraConfig(**facts["lora"])
     learner = learner_of(backbone, lora, facts["head"], facts["mix"])
     longest = facts["max_tokens"]
-    base = checkpoint.state.meta["base"]
+    meta = checkpoint.state.meta
+    base = meta["base"]
+    hypernetwork = checkpoints.hypernetwork_of(facts, backbone)
+    averaged = None
+    if baselines and hypernetwork is not None:
+        averaged = meta | {"base": mean_adapter(hypernetwork, meta["generator"], base, checkpoint.library)}
     return Opened(
         backbone,
         checkpoint,
         method,
-        Setup(learner, checkpoints.hypernetwork_of(facts, backbone)),
+        Setup(learner, hypernetwork),
         lora,
         PoolStates(backbone, learner.depth, longest),
         PoolStates(backbone, learner.depth, longest, adapter=base, scale=lora.scale),
         candidates_of(method, steps, facts["mix"], names=True),
+        averaged,
     )
 
 
@@ -191,7 +205,7 @@ def cell_of(
         note: told how many episodes are done, for progress.
 
     Returns:
-        A cell, see `tables`, with ``macro_f1`` beside ``accuracy`` for what is neither random nor chosen.
+        A cell, see `tables`, with ``macro_f1`` beside ``accuracy`` for what is neither a control nor chosen.
     """
     began = time.perf_counter()
     drawn = sampler(opened, task, shots, sizes, TEST_SEED + sizes.seed)
@@ -201,17 +215,12 @@ def cell_of(
     plain = tuple(c for c in opened.candidates if not c.names)
     offered = {"auto": plain, f"auto{NAMES}": opened.candidates}
     chosen: dict[str, Counter[str]] = {name: Counter() for name in offered}
-    generated = tuple(c for c in opened.candidates if c.start == "hypernetwork" and c.mix == opened.facts["mix"])
     similarity = []
     for number, episode in enumerate(drawn.episodes(0, sizes.episodes)):
         item, known, near = read_episode(opened, episode, task)
         right, own_f1 = _right(opened, item, opened.candidates, known)
-        if generated and number < sizes.control_episodes:
-            swapped, _ = _right(opened, item._replace(embedding=_stranger(opened, task, episode.index)), generated, {})
-            right |= {name.replace("hypernetwork", "shuffled"): value for name, value in swapped.items()}
         if number < sizes.control_episodes:
-            curve = random_curve(opened.setup.learner, opened.lora, item, sizes.random_steps, episode.index)
-            right["random"] = curve[-1]
+            right |= _controls(opened, task, episode, item, sizes)
         part = _part(opened, task, episode)
         for name, candidates in offered.items():
             choice = choose(
@@ -252,6 +261,26 @@ def _right(
     right = {name: float(accuracy(each, item.query.labels)) for name, each in logits.items()}
     labels = np.array(item.query.labels)
     return right, {name: macro_f1(labels, np.array(each).argmax(axis=1)) for name, each in logits.items()}
+
+
+def _controls(opened: Opened, task: Task, episode: Episode, item: Item, sizes: Sizes) -> dict[str, float]:
+    """Query accuracy of a shuffled embedding, a random start and, on request, of the baselines."""
+    right: dict[str, float] = {}
+    mix = opened.facts["mix"]
+    generated = tuple(c for c in opened.candidates if c.start == "hypernetwork" and c.mix == mix)
+    if generated:
+        swapped, _ = _right(opened, item._replace(embedding=_stranger(opened, task, episode.index)), generated, {})
+        right |= {name.replace("hypernetwork", "shuffled"): value for name, value in swapped.items()}
+    # a longer curve begins as a shorter one: the baselines leave "random" as it is
+    steps = max(FINE_TUNE.values()) if sizes.baselines else sizes.random_steps
+    curve = random_curve(opened.setup.learner, opened.lora, item, steps, episode.index)
+    right["random"] = curve[sizes.random_steps]
+    if sizes.baselines:
+        right |= {name: curve[taken] for name, taken in FINE_TUNE.items()} | without_steps(item, episode)
+    if opened.averaged is not None:
+        logits = read(opened.setup, opened.method, opened.averaged, item, [Candidate(MEAN, 0, mix)])
+        right |= {name: float(accuracy(each, item.query.labels)) for name, each in logits.items()}
+    return right
 
 
 def _stranger(opened: Opened, task: Task, index: int) -> mx.array:

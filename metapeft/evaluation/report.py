@@ -28,6 +28,11 @@ METHODS = {
     "random": "a random adapter and a random linear head after a few gradient steps, on the first episodes only",
     "auto": "frozen, static or hypernetwork, chosen on the support set",
     "… + names": "the classes' names are examples too",
+    "head only": "logistic regression on frozen features; this and those below on the first episodes only",
+    "nearest neighbour": "the class of the support example with the highest cosine of frozen features",
+    "tf-idf": "logistic regression on TF-IDF of tokens and pairs of them, without a network",
+    "fine-tune": "as random, after so many gradient steps",
+    "mean adapter": "the generated adapters of the training episodes averaged: one for all tasks",
 }
 HOW = (
     "Every method reads the same episodes. An interval is a 95 % percentile bootstrap over episodes; over several "
@@ -136,7 +141,7 @@ def html(result: Result) -> str:
     parts += ["<h2>Success criteria by family</h2>", _criteria_table(result, whole=False)]
     parts += ["<h2>Full table</h2>", _full_table(result)]
     parts += ["<h2>How it was made</h2>", element("p", HOW), "<dl>"]
-    parts += [element("dt", name) + element("dd", about) for name, about in METHODS.items()]
+    parts += [element("dt", name) + element("dd", about) for name, about in _methods(result)]
     rows = [row(cells) for cells in _settings(result)]
     parts += ["</dl>", table(["setting", "value"], rows, label="Settings")]
     return page(_title(result), parts)
@@ -257,6 +262,14 @@ def _settings(result: Result) -> list[list[str]]:
     walk("", result["settings"])
     first = [[key, str(result[key])] for key in ("suite", "origin", "checkpoint", "backbone", "mix")]
     return first + [list(each) for each in flat.items()]
+
+
+def _methods(result: Result) -> list[tuple[str, str]]:
+    """What the methods in the tables are, those of them that there are."""
+    names = tables.columns(result["cells"], result["mix"])
+    shown = {name.removesuffix(tables.NAMES).partition(",")[0] for name in names}
+    shown |= {f"…{tables.NAMES}" for name in names if name.endswith(tables.NAMES)}
+    return [(name, about) for name, about in METHODS.items() if name in shown]
 
 
 def _examples(count: int) -> str:

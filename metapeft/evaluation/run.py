@@ -13,6 +13,7 @@ import numpy as np
 from metapeft import atomic
 from metapeft.embeddings.similarity import rank_correlation
 from metapeft.errors import EpisodeError
+from metapeft.evaluation.baselines import scikit_learn
 from metapeft.evaluation.bench import (
     TEST_SEED,
     Opened,
@@ -51,6 +52,8 @@ class Evaluation:
     """
 
     def __init__(self, config: EvaluateConfig):
+        if config.baselines:
+            scikit_learn()
         self.config = config
         self.suite = Suite(config.suite)
         suites = [self.suite, *(Suite(path) for path in config.more)]
@@ -60,7 +63,7 @@ class Evaluation:
             further, _ = tasks_and_backbone(suite, config.backbone, 0)
             self.home |= {task.config.task_id: suite for task in further}
             tasks += further
-        self.opened: Opened = open_checkpoint(config.checkpoint, backbone, config.steps)
+        self.opened: Opened = open_checkpoint(config.checkpoint, backbone, config.steps, config.baselines)
         facts = self.opened.facts
         self.seen = {*facts["training"], *facts["validation"]}
         unseen = [task.config.task_id for task in tasks if task.config.task_id not in self.seen]

@@ -4,7 +4,7 @@ A cell is what one task and number of shots gave::
 
     {"task": str, "family": str, "track": str, "ways": int, "shots": int, "query": int, "similarity": float,
      "seconds": float,
-     "accuracy": {method: [accuracy of each episode, 0 to 1]},   # "random" may have the first episodes only
+     "accuracy": {method: [accuracy of each episode, 0 to 1]},   # controls and baselines have the first ones only
      "curves": {method: [[accuracy after each of "curve_steps"] of each episode]},   # or {}
      "curve_steps": [0, 1, 2, 3, 5, 10],                          # where there are curves
      "chosen": {"auto": {candidate: episodes}, "auto + names": {…}}}
@@ -24,14 +24,16 @@ from metapeft.evaluation.intervals import bootstrap_interval, paired_p_value
 
 Cell = dict[str, Any]
 STARTS = ("static", "hypernetwork", "shuffled")
+BASELINES = ("head only", "nearest neighbour", "tf-idf", "fine-tune, 10 steps", "fine-tune, 50 steps")
 NAMES = " + names"  # ends the name of a method for which the classes' names are examples too
 FACTS = ("task", "family", "track", "ways", "shots", "query", "similarity")
 
 
 def columns(cells: Sequence[Cell], mix: float) -> list[str]:
-    """The methods that a table shows: every start at the mix of training, without and with names."""
+    """The methods that a table shows: starts at the mix of training, without and with names, then baselines."""
     shown = ["frozen", *(f"{start}, mix {mix:g}" for start in STARTS), "random", "auto"]
     shown += [f"{name}{NAMES}" for name in shown if name != "random"]
+    shown += [*BASELINES, f"mean adapter, mix {mix:g}"]
     return [name for name in shown if any(name in cell["accuracy"] for cell in cells)]
 
 

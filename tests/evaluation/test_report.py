@@ -162,6 +162,22 @@ def test_what_was_not_measured_has_no_section() -> None:
     assert "– not measured" in report.markdown(bare)
 
 
+def test_baselines_stand_in_tables_and_are_explained_only_where_they_were_measured(made: dict[str, Any]) -> None:
+    means = {"frozen": 0.7, "auto": 0.7, "fine-tune, 10 steps": 0.4, "fine-tune, 50 steps": 0.61, "tf-idf": 0.5}
+    means |= {"mean adapter, mix 0.5": 0.72, "frozen + names": 0.8}
+    with_them = report.summarized(result(cells=[cell("news", "topic", 10, means)]))
+    page, text = report.html(with_them), report.markdown(with_them)
+    explained = re.findall("<dt>([^<]*)</dt>", page)
+    assert explained == ["frozen", "auto", "… + names", "tf-idf", "fine-tune", "mean adapter"]
+    assert "| tf-idf | fine-tune, 10 steps | fine-tune, 50 steps | mean adapter, mix 0.5 |" in text
+    assert "61.0" in Reader(page).text
+    assert re.findall("<dt>([^<]*)</dt>", report.html(made)) == list(report.METHODS)[:7]
+    without = result(cells=[cell("news", "topic", 10, {name: means[name] for name in ("frozen", "auto")})])
+    lines = with_them["criteria"], report.summarized(without)["criteria"]
+    unlike = [a for a, b in zip(*lines, strict=True) if a != b and "names" not in a["method"]]
+    assert unlike == []
+
+
 @pytest.mark.parametrize(("origin", "said"), [("synthetic", "Synthetic data"), ("mixed", "Mixed data")])
 def test_made_up_data_is_said_first(origin: str, said: str) -> None:
     made = report.summarized(result(origin, cells=[cell("news", "topic", 5, {"frozen": 0.9})]))

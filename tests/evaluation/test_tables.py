@@ -37,6 +37,12 @@ def test_columns_are_those_of_the_mix_that_some_cell_has() -> None:
     assert tables.columns(cells, 1.0) == ["frozen", "static, mix 1", "random", "auto", "frozen + names"]
 
 
+def test_baselines_are_the_last_columns() -> None:
+    cells = [cell("t", "f", 5, MEANS | {"mean adapter, mix 0.5": 0.6, "tf-idf": 0.3, "frozen + names": 0.7})]
+    last = ["auto", "frozen + names", "tf-idf", "mean adapter, mix 0.5"]
+    assert tables.columns(cells, 0.5) == ["frozen", "static, mix 0.5", "random", *last]
+
+
 def test_pairs_never_compare_a_method_with_itself() -> None:
     pairs = tables.compared(0.5)
     assert len(set(pairs)) == len(pairs)
