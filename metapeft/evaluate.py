@@ -11,7 +11,7 @@ from metapeft import cli
 
 DESCRIPTION = "A meta-trained checkpoint on tasks it never saw, beside frozen, static and random starts; a report."
 EXAMPLES = [
-    "python -m metapeft.evaluate checkpoint=runs/train/tour/last suite=runs/suites/quickstart episodes=100",
+    "python -m metapeft.evaluate checkpoint=runs/train/tour/last suite=runs/suites/quickstart episodes=20",
     "python -m metapeft.evaluate checkpoint=runs/train/NAME/best suite=runs/suites/all test=[topic] shots=[1,5]",
 ]
 AtLeast1 = Annotated[int, Field(ge=1)]
