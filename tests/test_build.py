@@ -384,7 +384,14 @@ def test_a_failed_rebuild_leaves_the_old_suite(recipe: str, capsys: pytest.Captu
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_build_leaves_no_suite_and_the_next_one_works(in_tmp: Path, sent: signal.Signals) -> None:
     command = [sys.executable, "-m", "metapeft.build", "recipe=synthetic_text", "out=s"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        # a shell's background job ignores SIGINT, and so would what it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("[3/"):
