@@ -42,6 +42,7 @@ TRAIN: dict[str, Any] = {
     "names": "half",
     "validate_every": 1000,
     "validation_episodes": 4,
+    "prior_episodes": 0,  # evaluate fits it itself
     "hypernetwork": {"episodes": 150},
     "lora": {
         "rank": 8,

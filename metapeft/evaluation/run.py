@@ -27,7 +27,7 @@ from metapeft.evaluation.protocol import Origin, check_apart, episodes_sha256, o
 from metapeft.evaluation.report import html as report_html
 from metapeft.evaluation.report import markdown, summarized
 from metapeft.evaluation.tables import Cell, columns, percent
-from metapeft.meta.run import tasks_and_backbone
+from metapeft.meta.run import tasks_of_suites
 from metapeft.meta.select import Prior
 from metapeft.meta.stream import limited, split_tasks, with_rows
 from metapeft.tasks.suite import POOLS, Suite
@@ -55,19 +55,14 @@ class Evaluation:
         if config.baselines:
             scikit_learn()
         self.config = config
-        self.suite = Suite(config.suite)
-        suites = [self.suite, *(Suite(path) for path in config.more)]
-        tasks, backbone = tasks_and_backbone(self.suite, config.backbone, 0)
-        self.home = {task.config.task_id: self.suite for task in tasks}
-        for suite in suites[1:]:
-            further, _ = tasks_and_backbone(suite, config.backbone, 0)
-            self.home |= {task.config.task_id: suite for task in further}
-            tasks += further
+        suites = [Suite(path) for path in (config.suite, *config.more)]
+        self.suite = suites[0]
+        tasks, self.home, backbone = tasks_of_suites(suites, config.backbone, 0)
         self.opened: Opened = open_checkpoint(config.checkpoint, backbone, config.steps, config.baselines)
         facts = self.opened.facts
-        self.seen = {*facts["training"], *facts["validation"]}
-        unseen = [task.config.task_id for task in tasks if task.config.task_id not in self.seen]
-        self.test, _ = split_tasks(tasks, config.test or unseen)
+        seen = {*facts["training"], *facts["validation"]}
+        others = [task.config.task_id for task in tasks if task.config.task_id not in seen]
+        self.test, _ = split_tasks(tasks, config.test or others)
         if not self.test:
             raise EpisodeError(f"{config.suite}: no task is left that the checkpoint was not trained or validated on")
         self.validation = [task for task in tasks if task.config.task_id in facts["validation"]]
@@ -78,8 +73,7 @@ class Evaluation:
         self.tracks = self._tracks(facts)
         self.settings = settings_of(config, facts) | {"suites": [suite.sha256 for suite in suites]}
         self.out = Path(config.out) if config.out else default_out(config)
-        names = Sizes._fields
-        self.sizes = Sizes(**{name: getattr(config, name) for name in names})
+        self.sizes = Sizes(**{name: getattr(config, name) for name in Sizes._fields})
         self.prior: Prior | None = None
 
     def go(self) -> int:

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,13 +75,9 @@ class Run:
         self.config = config
         self.rank, self.world = distributed.group()
         self.out = Path(config.out) if config.out else default_out(config)
-        self.suite = Suite(config.suite)
+        self.suite, *more = suites = [Suite(path) for path in (config.suite, *config.more)]
         self.method = method_named(config.method)
-        tasks, self.backbone = tasks_and_backbone(self.suite, config.backbone, config.seed)
-        more = [Suite(path) for path in config.more]
-        for suite in more:
-            tasks += tasks_and_backbone(suite, config.backbone, config.seed)[0]
-        _check_ids(tasks)
+        tasks, _, self.backbone = tasks_of_suites(suites, config.backbone, config.seed)
         _, tasks = split_tasks(tasks, config.exclude)
         self.validation, self.training = _validation_split(tasks, config.validation, config.training)
         self.settings = settings_of(config) | {
@@ -391,12 +388,22 @@ def tasks_and_backbone(suite: Suite, name: str, seed: int) -> tuple[list[Task], 
     return tasks, load_backbone(name)
 
 
-def _check_ids(tasks: list[Task]) -> None:
-    seen: set[str] = set()
-    for task in tasks:
-        if task.config.task_id in seen:
-            raise SuiteError(f"two suites have a task '{task.config.task_id}': a run could not tell them apart")
-        seen.add(task.config.task_id)
+def tasks_of_suites(suites: Sequence[Suite], name: str, seed: int) -> tuple[list[Task], dict[str, Suite], Backbone]:
+    """The tasks of several suites that a backbone can run, the suite of each task id, and the backbone.
+
+    Raises:
+        SuiteError: two suites have a task of one id, or as `tasks_and_backbone`.
+    """
+    opened = [tasks_and_backbone(suite, name, seed) for suite in suites]
+    tasks: list[Task] = []
+    home: dict[str, Suite] = {}
+    for suite, (own, _) in zip(suites, opened, strict=True):
+        for task in own:
+            if task.config.task_id in home:
+                raise SuiteError(f"two suites have a task '{task.config.task_id}': a run could not tell them apart")
+            home[task.config.task_id] = suite
+        tasks += own
+    return tasks, home, opened[0][1]
 
 
 def _validation_split(
