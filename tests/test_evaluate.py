@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from metapeft import build, evaluate, train
+from metapeft.evaluation.protocol import origin_of
+from metapeft.evaluation.run import Evaluation
 
 FAST = ["backbone=mlp", "episodes=4", "query=3", "prior_episodes=2", "ways=2", "control_episodes=2", "html=false"]
 
@@ -126,3 +129,20 @@ def test_validation_tasks_must_be_at_hand(trained: tuple[Path, Path], tmp_path: 
     assert "are in none of the suites" in capsys.readouterr().err
     together = [f"more=[{trained[0]}]", "test=[other_circles]", "shots=[1]"]
     assert call((tmp_path / "other", trained[1]), tmp_path / "out", *together) == 0
+
+
+def test_rows_whose_text_was_seen_are_left_out(trained: tuple[Path, Path]) -> None:
+    suite, checkpoint = trained
+    given = {"suite": str(suite), "checkpoint": str(checkpoint), "backbone": "mlp", "test": ["quick_circles"]}
+    made = Evaluation(evaluate.EvaluateConfig(**given))
+    task, own = made.test[0], origin_of(made.suite, "quick_circles")
+    hashes = {side: made.suite.row_hashes("quick_circles", side) for side in ("support", "query")}
+    seen = replace(own, task_id="other", texts=np.sort(np.concatenate([hashes["support"][:7], hashes["query"][5:8]])))
+    cut, left = made._without_seen_texts(task, own, [seen])
+    assert len(task.support) - len(cut.support) == 7
+    assert len(task.query) - len(cut.query) == 3
+    np.testing.assert_array_equal(cut.support.x, task.support.x[7:])
+    assert not np.isin(left.texts, seen.texts).any()
+    assert made.dropped == {"quick_circles": 10}
+    whole, same = made._without_seen_texts(task, own, [replace(own, task_id="other")])
+    assert whole is task and same is own  # the same corpus under another name: refused, not emptied

@@ -171,12 +171,17 @@ def test_known_features_are_not_computed_again() -> None:
 def test_a_name_is_an_example_and_is_left_out_where_there_is_none() -> None:
     method, setup, meta, _ = made("protonet")
     named = STATIC._replace(names=True)
-    item, _ = support_of(setup, 1, names=True)
+    item, part = support_of(setup, 1, names=True)
     with_names = read(setup, method, meta, item, (STATIC, named))
     assert set(with_names) == {"static, mix 0.5", "static, mix 0.5 + names"}
     # here the names are the examples themselves: the prototypes are the same
     assert np.allclose(np.array(with_names[STATIC.name]), np.array(with_names[named.name]), atol=1e-5)
     assert set(read(setup, method, meta, item._replace(names=None), (STATIC, named))) == {STATIC.name}
+    # and the names of the wrong classes turn each prototype towards the other class
+    swapped = item._replace(names=part(np.array([1, 0])).hidden)
+    turned = read(setup, method, meta, swapped, (STATIC, named))
+    assert np.array_equal(np.array(turned[STATIC.name]), np.array(with_names[STATIC.name]))
+    assert not np.allclose(np.array(turned[named.name]), np.array(with_names[named.name]), atol=1e-2)
 
 
 def test_frozen_is_the_prototype_classifier_whatever_was_learned() -> None:
