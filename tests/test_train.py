@@ -245,3 +245,9 @@ def test_training_tasks_are_named_and_come_from_several_suites(suite: Path, tmp_
 def test_two_suites_with_one_task_are_refused(suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main([f"suite={suite}", f"more=[{suite}]", *POINTS, f"out={tmp_path}"]) == 2
     assert "two suites have a task 'quick_" in capsys.readouterr().err
+
+
+def test_the_text_block_reads_the_names_of_the_classes(suite: Path, tmp_path: Path) -> None:
+    blocks = "hypernetwork.blocks=[prototypes,text]"  # without names nothing could be fitted: `text` refuses that
+    assert train.main([f"suite={suite}", *TEXTS, "steps=1", blocks, f"out={tmp_path}", "prior_episodes=0"]) == 0
+    assert read_facts(tmp_path / "last")["embedder"]["blocks"] == ["prototypes", "text"]
