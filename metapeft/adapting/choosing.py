@@ -20,7 +20,7 @@ from metapeft.evaluation.intervals import share_interval
 from metapeft.heads.head import unit
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.methods import Item, start
-from metapeft.meta.select import FROZEN, Choice, Features, choose, fold_of, nearness, read
+from metapeft.meta.select import FROZEN, Choice, Features, choose, cross_validate, fold_of, nearness, read
 from metapeft.meta.states import Beside, PoolStates, WithFrozen
 from metapeft.mlx import mx
 from metapeft.tasks.config import TaskConfig
@@ -141,18 +141,17 @@ def fit(begin: Start, seen: Seen, rows: np.ndarray, folds: int, still: dict[str,
             if name != "hypernetwork":
                 still[name] = known[name]
     item = _item(seen, rows, rows, embedding)
-    choice = choose(
+    right = cross_validate(
         begin.setup,
         begin.method,
         begin.meta,
         item,
         lambda part: _examples(seen, rows[part]),
         begin.candidates,
-        begin.prior,
-        similarity,
         folds,
         _part(known, rows, rows),
     )
+    choice = choose(begin.candidates, right, begin.prior, similarity)
     return Fit(choice, embedding, similarity, known)
 
 

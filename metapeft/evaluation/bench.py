@@ -36,7 +36,17 @@ from metapeft.meta.methods import Item, Method, Setup, method_named
 from metapeft.meta.outer_loop import item_of
 from metapeft.meta.readings import accuracies, random_curve
 from metapeft.meta.run import learner_of
-from metapeft.meta.select import Candidate, Features, Prior, candidates_of, choose, fit_prior, nearness, read
+from metapeft.meta.select import (
+    Candidate,
+    Features,
+    Prior,
+    candidates_of,
+    choose,
+    cross_validate,
+    fit_prior,
+    nearness,
+    read,
+)
 from metapeft.meta.states import PoolStates
 from metapeft.meta.stream import limited, sampler_of
 from metapeft.mlx import mx
@@ -221,11 +231,10 @@ def cell_of(
         right, own_f1 = _right(opened, item, opened.candidates, known)
         if number < sizes.control_episodes:
             right |= _controls(opened, task, episode, item, sizes)
-        part = _part(opened, task, episode)
+        setup, method, meta, part = opened.setup, opened.method, opened.meta, _part(opened, task, episode)
+        validated = cross_validate(setup, method, meta, item, part, opened.candidates, sizes.folds, known)
         for name, candidates in offered.items():
-            choice = choose(
-                opened.setup, opened.method, opened.meta, item, part, candidates, prior, near, sizes.folds, known
-            )
+            choice = choose(candidates, validated, prior, near)
             chosen[name][choice.candidate.name] += 1
             right[name] = right[choice.candidate.name]
         similarity.append(near)

@@ -163,28 +163,21 @@ def read(
     return out
 
 
-def choose(
+def cross_validate(
     setup: Setup,
     method: Method,
     meta: Tree,
     item: Item,
     part: Callable[[np.ndarray], Examples],
     candidates: Sequence[Candidate],
-    prior: Prior,
-    similarity: float,
     folds: int = 5,
     known: dict[str, Features] | None = None,
-) -> Choice:
-    """Choose among candidates by cross-validation on the support set and by the prior.
+) -> dict[str, np.ndarray]:
+    """Cross-validate candidates on the support set.
 
     Every class keeps an example in each fold's training part: the only example of a class is never left out, and with
-    one example in every class the prior decides alone. The query set is not looked at.
-
-    A learned start must be better than the best candidate on frozen features by a standard error of their difference
-    (after the one-standard-error rule of Breiman et al., "Classification and regression trees", 1984): the best of
-    many looks better than it is, and a start that was trained on other tasks can be far below the frozen one. The
-    first candidate wins a tie: put the frozen prototype there. A generated adapter is that of the whole support set in
-    every fold: what is left out of a fold had its small part in the embedding.
+    one example in every class nothing is. A generated adapter is that of the whole support set in every fold: what is
+    left out of a fold had its small part in the embedding.
 
     Args:
         setup: as in training.
@@ -192,35 +185,80 @@ def choose(
         meta: meta-parameters.
         item: the episode, of which the support set, its embedding and the names are read.
         part: ``indices -> Examples`` of these support examples.
-        candidates: what to choose from.
+        candidates: what to read; one with names is left out where the item has none.
+        folds: at most the number of examples of the largest class.
+        known: see `read`.
+
+    Returns:
+        By candidate's name whether it is right on each example left out, float64 0 or 1, ``(examples,)``, the same
+        examples in the same order for all.
+    """
+    candidates = [c for c in candidates if not (c.names and item.names is None)]
+    labels = np.array(item.support.labels)
+    counts = np.bincount(labels, minlength=item.ways)
+    folds = min(folds, int(counts.max()))
+    if folds < 2 or not candidates:
+        return {c.name: np.zeros(0) for c in candidates}
+    known = {} if known is None else known
+    for begin in dict.fromkeys(c.start for c in candidates if not c.steps):
+        _features(setup, meta, item, begin, known)
+    only = counts[labels] == 1  # of their class: without them it would not be known
+    fold = np.where(only, folds, fold_of(labels, folds))
+    stepping = any(c.steps for c in candidates)
+    right = []
+    for number in range(folds):
+        kept, out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        own = {
+            begin: Features(f.support[mx.array(kept)], f.support[mx.array(out)], f.names) for begin, f in known.items()
+        }
+        if stepping:
+            support, query = part(kept), part(out)
+        else:  # hidden states are not read
+            support, query = (_features_only(item.support, rows) for rows in (kept, out))
+        logits = read(setup, method, meta, item._replace(support=support, query=query), candidates, own)
+        said = np.stack([np.argmax(np.array(logits[c.name]), axis=1) for c in candidates])
+        right.append(said == labels[out])
+    rights = np.concatenate(right, axis=1).astype(np.float64)
+    return {c.name: row for c, row in zip(candidates, rights, strict=True)}
+
+
+def choose(candidates: Sequence[Candidate], right: dict[str, np.ndarray], prior: Prior, similarity: float) -> Choice:
+    """Choose among candidates by cross-validation on the support set and by the prior; the query set is not looked at.
+
+    A learned start must be better than the best candidate on frozen features by a standard error of their difference
+    (after the one-standard-error rule of Breiman et al., "Classification and regression trees", 1984): the best of
+    many looks better than it is, and a start that was trained on other tasks can be far below the frozen one. The
+    first candidate wins a tie: put the frozen prototype there.
+
+    Args:
+        candidates: what to choose from; one that `right` lacks cannot be read and is passed over.
+        right: see `cross_validate`; with no example left out in it the prior decides alone.
         prior: see `fit_prior`.
         similarity: cosine to the nearest training task.
-        folds: of cross-validation, at most the number of examples of the largest class.
-        known: see `read`.
 
     Raises:
         AdaptationError: no candidate can be read.
     """
-    candidates = [c for c in candidates if not (c.names and item.names is None)]
+    candidates = [c for c in candidates if c.name in right]
     if not candidates:
         raise AdaptationError("there is nothing to choose from")
-    right = _cross_validated(setup, method, meta, item, part, candidates, folds, known)
-    seen = right.shape[1]
-    base = right[0].mean() if seen else 0.0
-    zero = prior.gain(candidates[0].name, similarity)
-    expected = np.array([base + prior.gain(c.name, similarity) - zero for c in candidates])
-    score = (right.sum(axis=1) + prior.weight * expected) / (seen + prior.weight)
+    names = [c.name for c in candidates]
+    rights = np.stack([right[name] for name in names])
+    seen = rights.shape[1]
+    base = rights[0].mean() if seen else 0.0
+    zero = prior.gain(names[0], similarity)
+    expected = np.array([base + prior.gain(name, similarity) - zero for name in names])
+    score = (rights.sum(axis=1) + prior.weight * expected) / (seen + prior.weight)
     frozen = np.array([c.start == "frozen" for c in candidates])
     best = int(np.argmax(score))
     if frozen.any():
         safe = int(np.argmax(np.where(frozen, score, -np.inf)))
-        differences = right - right[safe]
+        differences = rights - rights[safe]
         spread = differences.var(axis=1) if seen else np.zeros(len(candidates))
         error = np.sqrt(spread * seen) / (seen + prior.weight)
         best = int(np.argmax(np.where(score > score[safe] + error, score, -np.inf)))
         best = best if score[best] > score[safe] + error[best] else safe
-    names = [c.name for c in candidates]
-    validated = dict(zip(names, right.mean(axis=1).tolist(), strict=True)) if seen else {}
+    validated = dict(zip(names, rights.mean(axis=1).tolist(), strict=True)) if seen else {}
     return Choice(candidates[best], dict(zip(names, score.tolist(), strict=True)), validated)
 
 
@@ -284,44 +322,6 @@ def fold_of(labels: np.ndarray, folds: int) -> np.ndarray:
         own = np.flatnonzero(labels == label)
         out[own] = np.arange(len(own)) % folds
     return out
-
-
-def _cross_validated(
-    setup: Setup,
-    method: Method,
-    meta: Tree,
-    item: Item,
-    part: Callable[[np.ndarray], Examples],
-    candidates: Sequence[Candidate],
-    folds: int,
-    known: dict[str, Features] | None,
-) -> np.ndarray:
-    """Whether each candidate is right on each example left out, 0 or 1, ``(candidates, examples)``."""
-    labels = np.array(item.support.labels)
-    counts = np.bincount(labels, minlength=item.ways)
-    folds = min(folds, int(counts.max()))
-    if folds < 2:
-        return np.zeros((len(candidates), 0))
-    known = {} if known is None else known
-    for begin in dict.fromkeys(c.start for c in candidates if not c.steps):
-        _features(setup, meta, item, begin, known)
-    only = counts[labels] == 1  # of their class: without them it would not be known
-    fold = np.where(only, folds, fold_of(labels, folds))
-    stepping = any(c.steps for c in candidates)
-    right = []
-    for number in range(folds):
-        kept, out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        own = {
-            begin: Features(f.support[mx.array(kept)], f.support[mx.array(out)], f.names) for begin, f in known.items()
-        }
-        if stepping:
-            support, query = part(kept), part(out)
-        else:  # hidden states are not read
-            support, query = (_features_only(item.support, rows) for rows in (kept, out))
-        logits = read(setup, method, meta, item._replace(support=support, query=query), candidates, own)
-        said = np.stack([np.argmax(np.array(logits[c.name]), axis=1) for c in candidates])
-        right.append(said == labels[out])
-    return np.concatenate(right, axis=1).astype(np.float64)
 
 
 def _features_only(examples: Examples, rows: np.ndarray) -> Examples:
