@@ -225,10 +225,7 @@ def cross_validate(
 def choose(candidates: Sequence[Candidate], right: dict[str, np.ndarray], prior: Prior, similarity: float) -> Choice:
     """Choose among candidates by cross-validation on the support set and by the prior; the query set is not looked at.
 
-    A learned start must be better than the best candidate on frozen features by a standard error of their difference
-    (after the one-standard-error rule of Breiman et al., "Classification and regression trees", 1984): the best of
-    many looks better than it is, and a start that was trained on other tasks can be far below the frozen one. The
-    first candidate wins a tie: put the frozen prototype there.
+    The first candidate wins a tie: put the frozen prototype there.
 
     Args:
         candidates: what to choose from; one that `right` lacks cannot be read and is passed over.
@@ -249,15 +246,7 @@ def choose(candidates: Sequence[Candidate], right: dict[str, np.ndarray], prior:
     zero = prior.gain(names[0], similarity)
     expected = np.array([base + prior.gain(name, similarity) - zero for name in names])
     score = (rights.sum(axis=1) + prior.weight * expected) / (seen + prior.weight)
-    frozen = np.array([c.start == "frozen" for c in candidates])
     best = int(np.argmax(score))
-    if frozen.any():
-        safe = int(np.argmax(np.where(frozen, score, -np.inf)))
-        differences = rights - rights[safe]
-        spread = differences.var(axis=1) if seen else np.zeros(len(candidates))
-        error = np.sqrt(spread * seen) / (seen + prior.weight)
-        best = int(np.argmax(np.where(score > score[safe] + error, score, -np.inf)))
-        best = best if score[best] > score[safe] + error[best] else safe
     validated = dict(zip(names, rights.mean(axis=1).tolist(), strict=True)) if seen else {}
     return Choice(candidates[best], dict(zip(names, score.tolist(), strict=True)), validated)
 

@@ -109,30 +109,6 @@ def test_examples_outvote_a_prior_when_there_are_many(monkeypatch: pytest.Monkey
     assert choice.candidate is FROZEN
 
 
-@pytest.mark.parametrize(("better", "winner"), [(1, "frozen"), (8, "static")])
-def test_a_learned_start_must_be_better_by_a_standard_error(
-    monkeypatch: pytest.MonkeyPatch, better: int, winner: str
-) -> None:
-    """Of 20 examples frozen has 10 right; static has two of those wrong, and two and `better` others right."""
-    frozen = np.repeat([True, False], 10)
-    static = frozen.copy()
-    static[:2] = False
-    static[10 : 12 + better] = True
-    seen = iter(range(20))
-
-    def partly(setup, method, meta, item, candidates, known):
-        labels = np.array(item.query.labels)
-        rows = [next(seen) for _ in labels]
-        one_hot = np.eye(2)[labels].astype(np.float32)
-        right = {"frozen": frozen[rows], "static": static[rows]}
-        return {c.name: mx.array(np.where(right[c.start][:, None], one_hot, 1 - one_hot)) for c in candidates}
-
-    monkeypatch.setattr("metapeft.meta.select.read", partly)
-    choice = chosen((FROZEN, STATIC), 10)
-    assert choice.scores[STATIC.name] > choice.scores["frozen"]  # better on the examples left out, in both cases
-    assert choice.candidate.start == winner
-
-
 def test_nothing_to_choose_from_is_an_error() -> None:
     with pytest.raises(AdaptationError, match="nothing to choose"):
         chosen((FROZEN._replace(names=True),), 2)
