@@ -39,6 +39,7 @@ def result(origin: str = "hub", **other: Any) -> dict[str, Any]:
         cell("news", "topic", 10, {"frozen": 0.9, "auto": 0.85}),
     ]
     made = {"verb": "evaluate", "suite": "all", "origin": origin, "backbone": "nano", "checkpoint": "runs/train/x/best"}
+    made |= {"rows_left_out": {"kitchen": {"equal": 3, "near": 2}, "news": {"equal": 0, "near": 0}}, "unchecked": []}
     return made | {"mix": 0.5, "settings": {"seed": 3, "lora": {"rank": 4, "keys": ["q", "v"]}}, "cells": cells} | other
 
 
@@ -220,3 +221,15 @@ def test_markdown_has_a_line_a_task_and_a_mean_for_each_number_of_shots(made: di
     assert means[1].startswith("| **mean of 2 tasks** |  | **10** | **80.0** |")
     assert "- auto: static, mix 0.5 50 %; frozen 25 %; static, mix 0.25 25 %" in lines
     assert any(line.startswith("- auto against frozen: +1.0 [") and "p = " in line for line in lines)
+
+
+@pytest.mark.parametrize("form", ["markdown", "html"])
+def test_what_was_seen_and_what_could_not_be_compared_is_said(form: str) -> None:
+    write = getattr(report, form)
+    assert "has their text: kitchen: 3 equal, 2 nearly." in write(report.summarized(result()))
+    assert "in none of the suites" not in write(report.summarized(result()))
+    none = result(rows_left_out={"news": {"equal": 0, "near": 0}}, unchecked=["one", "two"])
+    assert "has their text: none." in write(report.summarized(none))
+    assert "2 training tasks are in none of the suites" in write(report.summarized(none))
+    assert "compared with theirs: one, two." in write(report.summarized(none))
+    assert "has their text" not in write(report.summarized(result(rows_left_out={})))  # new episodes of known tasks
