@@ -69,6 +69,13 @@ def test_every_method_reads_the_same_episodes(
         curves = {name: np.shape(values) for name, values in cell["curves"].items()}
         assert curves == dict.fromkeys(("static, mix 0.5", "hypernetwork, mix 0.5", "random"), (1, 6))
         assert cell["curves"]["static, mix 0.5"][0][0] == cell["accuracy"]["static, mix 0.5"][0]
+        for key in ("support_loss", "query_loss"):
+            assert {name: np.shape(values) for name, values in cell[key].items()} == curves
+        first, *_, last = cell["support_loss"]["random"][0]
+        assert last < first  # what its steps descend
+        # one step of two starts in four episodes; one and five of a random start in two; three curves of ten in one
+        assert cell["gradient_steps"] == 4 * 2 + 2 * (1 + 5) + 3 * 10
+        assert cell["peak_memory_bytes"] > 0
     assert {row["method"] for row in result["rows"]} == methods
     assert {line["verdict"] for line in result["criteria"]} <= {"met", "missed", "not measured"}
     report = (tmp_path / "report.md").read_text()
@@ -97,7 +104,9 @@ def test_a_killed_run_ends_with_the_same_cells(trained: tuple[Path, Path], tmp_p
     assert call(trained, whole, "shots=[1]") == 0
     assert call(trained, parts, "shots=[1]", "test=[quick_spirals]") == 0
     assert call(trained, parts, "shots=[1]") == 0
-    strip = [[{**cell, "seconds": 0} for cell in result_of(out)["cells"]] for out in (whole, parts)]
+    strip = [
+        [{**cell, "seconds": 0, "peak_memory_bytes": 0} for cell in result_of(out)["cells"]] for out in (whole, parts)
+    ]
     assert strip[0] == strip[1]
 
 

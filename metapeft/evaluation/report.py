@@ -66,7 +66,7 @@ def summarized(result: Result, seed: int = 0) -> Result:
 
 
 def markdown(result: Result) -> str:
-    """The report as Markdown: criteria, accuracies, what auto chose, paired differences, settings.
+    """The report as Markdown: criteria, accuracies, what auto chose, adaptation, paired differences, cost.
 
     Args:
         result: of `summarized`.
@@ -80,8 +80,11 @@ def markdown(result: Result) -> str:
     lines += ["", "## Accuracy", "", "%, ± half the width of a 95 % interval.", ""]
     lines += accuracy_lines(cells, result["rows"], mix)
     lines += ["", "## What auto chose", "", *chosen_lines(cells)]
+    if adapted := tables.adaptation(cells):
+        lines += ["", "## Adaptation", "", tables.ADAPTATION_ABOUT, "", *_grid(tables.ADAPTATION, adapted)]
     lines += ["", "## Paired differences", "", "Points, mean over tasks and shots, 95 % interval, sign-flip p.", ""]
     lines += [f"- {_plain(_compared(pair))}" for pair in result["comparisons"]]
+    lines += ["", "## Cost", "", tables.COST_ABOUT, "", *_grid(tables.COST, tables.cost(cells))]
     lines += ["", "## How it was made", "", _plain(HOW), ""]
     lines += [line for said in _apart(result) for line in (_plain(said), "")]
     lines += _grid(["setting", "value"], _settings(result))
@@ -143,6 +146,9 @@ def html(result: Result) -> str:
     parts += ["<h2>Accuracy of every method on every task</h2>", *_heat_maps(result)]
     parts += ["<h2>Success criteria by family</h2>", _criteria_table(result, whole=False)]
     parts += ["<h2>Full table</h2>", _full_table(result)]
+    kinds = ["figures"] * (len(tables.COST) - 1)
+    costs = [row(line, kinds) for line in tables.cost(result["cells"])]
+    parts += ["<h2>Cost</h2>", element("p", tables.COST_ABOUT), table(tables.COST, costs, kinds, label="Cost")]
     parts += ["<h2>How it was made</h2>", element("p", HOW)]
     parts += [*(element("p", said) for said in _apart(result)), "<dl>"]
     parts += [element("dt", name) + element("dd", about) for name, about in _methods(result)]
@@ -200,14 +206,14 @@ def _full_table(result: Result) -> str:
     names = tables.columns(cells, mix)
     figures, means = tables.accuracy_table(cells, result["rows"], names)
     facts = ["task", "family", "track", "ways", "shots", "query", "similarity"]
-    kinds = ["", "", "figures", "figures", "figures", "figures", *["figures"] * len(names), "figures"]
+    kinds = ["", "", "figures", "figures", "figures", "figures", *["figures"] * len(names)]
     lines = []
     for cell, own in zip(cells, figures, strict=True):
         said = [cell[key] for key in facts[:-1]] + [f"{cell['similarity']:.2f}"]
-        lines.append(row([*said, *own, f"{cell['seconds']:.0f}"], kinds))
+        lines.append(row([*said, *own], kinds))
     for shots, tasks, *own in means:
-        lines.append(row([f"mean of {tasks} tasks", "", "", "", shots, "", "", *own, ""], kinds, "whole"))
-    head = [*facts, *(tables.short(name, mix) for name in names), "seconds"]
+        lines.append(row([f"mean of {tasks} tasks", "", "", "", shots, "", "", *own], kinds, "whole"))
+    head = [*facts, *(tables.short(name, mix) for name in names)]
     note = element("p", "%, ± half the width of a 95 % interval; similarity is that to the nearest training task.")
     return note + table(head, lines, kinds, label="Full table")
 
