@@ -159,11 +159,13 @@ def _joined(cells: list[dict[str, Any]]) -> dict[str, Any]:
             + [value for cell, n in zip(cells, controlled, strict=True) for value in cell[part][name][n:]]
             for name in cells[0][part]
         }
-    out["curves"] = {name: [row for cell in cells for row in cell["curves"][name]] for name in cells[0]["curves"]}
+    for part in ("curves", "support_loss", "query_loss"):
+        out[part] = {name: [row for cell in cells for row in cell[part][name]] for name in cells[0][part]}
     out["chosen"] = {
         name: dict(sum((Counter(cell["chosen"][name]) for cell in cells), Counter())) for name in cells[0]["chosen"]
     }
-    return out | {"seconds": sum(cell["seconds"] for cell in cells)}
+    out |= {key: sum(cell[key] for cell in cells) for key in ("gradient_steps", "seconds")}
+    return out | {"peak_memory_bytes": max(cell["peak_memory_bytes"] for cell in cells)}
 
 
 def _options(path: Path) -> dict[str, Any]:

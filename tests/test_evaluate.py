@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from metapeft import build, evaluate, train
-from metapeft.evaluation.protocol import origin_of
+from metapeft.errors import EpisodeError
+from metapeft.evaluation.protocol import check_apart, origin_of
 from metapeft.evaluation.run import Evaluation
 
+LEFT = (("support", 3), ("query", 8))
 FAST = ["backbone=mlp", "episodes=4", "query=3", "prior_episodes=2", "ways=2", "control_episodes=2", "html=false"]
 
 
@@ -67,6 +69,13 @@ def test_every_method_reads_the_same_episodes(
         curves = {name: np.shape(values) for name, values in cell["curves"].items()}
         assert curves == dict.fromkeys(("static, mix 0.5", "hypernetwork, mix 0.5", "random"), (1, 6))
         assert cell["curves"]["static, mix 0.5"][0][0] == cell["accuracy"]["static, mix 0.5"][0]
+        for key in ("support_loss", "query_loss"):
+            assert {name: np.shape(values) for name, values in cell[key].items()} == curves
+        first, *_, last = cell["support_loss"]["random"][0]
+        assert last < first  # what its steps descend
+        # one step of two starts in four episodes; one and five of a random start in two; three curves of ten in one
+        assert cell["gradient_steps"] == 4 * 2 + 2 * (1 + 5) + 3 * 10
+        assert cell["peak_memory_bytes"] > 0
     assert {row["method"] for row in result["rows"]} == methods
     assert {line["verdict"] for line in result["criteria"]} <= {"met", "missed", "not measured"}
     report = (tmp_path / "report.md").read_text()
@@ -95,7 +104,9 @@ def test_a_killed_run_ends_with_the_same_cells(trained: tuple[Path, Path], tmp_p
     assert call(trained, whole, "shots=[1]") == 0
     assert call(trained, parts, "shots=[1]", "test=[quick_spirals]") == 0
     assert call(trained, parts, "shots=[1]") == 0
-    strip = [[{**cell, "seconds": 0} for cell in result_of(out)["cells"]] for out in (whole, parts)]
+    strip = [
+        [{**cell, "seconds": 0, "peak_memory_bytes": 0} for cell in result_of(out)["cells"]] for out in (whole, parts)
+    ]
     assert strip[0] == strip[1]
 
 
@@ -127,6 +138,7 @@ def test_validation_tasks_must_be_at_hand(trained: tuple[Path, Path], tmp_path: 
     assert build.main([f"recipe={recipe}", f"out={tmp_path / 'other'}", "quiet=true"]) == 0
     assert call((tmp_path / "other", trained[1]), tmp_path / "out", "test=[other_circles]", "shots=[1]") == 2
     assert "are in none of the suites" in capsys.readouterr().err
+    assert "unchecked" not in capsys.readouterr().out
     together = [f"more=[{trained[0]}]", "test=[other_circles]", "shots=[1]"]
     assert call((tmp_path / "other", trained[1]), tmp_path / "out", *together) == 0
 
@@ -138,11 +150,60 @@ def test_rows_whose_text_was_seen_are_left_out(trained: tuple[Path, Path]) -> No
     task, own = made.test[0], origin_of(made.suite, "quick_circles")
     hashes = {side: made.suite.row_hashes("quick_circles", side) for side in ("support", "query")}
     seen = replace(own, task_id="other", texts=np.sort(np.concatenate([hashes["support"][:7], hashes["query"][5:8]])))
-    cut, left = made._without_seen_texts(task, own, [seen])
+    none = np.full(len(task.support) + len(task.query), -1)
+    cut, left = made._without_seen_texts(task, own, [seen], none)
     assert len(task.support) - len(cut.support) == 7
     assert len(task.query) - len(cut.query) == 3
     np.testing.assert_array_equal(cut.support.x, task.support.x[7:])
     assert not np.isin(left.texts, seen.texts).any()
-    assert made.dropped == {"quick_circles": 10}
-    whole, same = made._without_seen_texts(task, own, [replace(own, task_id="other")])
-    assert whole is task and same is own  # the same corpus under another name: refused, not emptied
+    assert made.dropped == {"quick_circles": {"equal": 10, "near": 0}}
+    whole, same = made._without_seen_texts(task, own, [replace(own, task_id="other")], none)
+    assert whole is task and same.texts is own.texts  # the same corpus under another name: refused, not emptied
+    near = np.where(np.arange(len(none)) % 5 < 2, 0, -1)  # too many, with equal ones and without
+    near[:7] = [0, 0, -1, -1, -1, -1, -1]
+    for texts in (seen.texts, seen.texts[:0]):
+        whole, same = made._without_seen_texts(task, own, [replace(seen, texts=texts)], near)
+        assert whole is task
+        assert same.near == {"other": made.dropped["quick_circles"]["near"]}
+        with pytest.raises(EpisodeError, match="more rows with training task 'other'"):
+            check_apart([replace(seen, texts=texts)], [], [same], "domain")
+    assert made.dropped["quick_circles"] == {"equal": 0, "near": np.count_nonzero(near == 0)}
+
+
+def test_near_duplicates_of_training_are_left_out(
+    trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite, checkpoint = trained
+    given = {"suite": str(suite), "checkpoint": str(checkpoint), "backbone": "mlp", "test": ["quick_circles"]}
+    made = Evaluation(evaluate.EvaluateConfig(**given))
+    names = own, other = "quick_sentiment_books", "quick_sentiment_electronics"
+    texts = {side: made.suite.row_texts(own, side) for side in ("support", "query")}
+    seen = {"support": [texts["query"][8], "nothing like it"], "query": [f"{texts['support'][3]} !!"]}
+    monkeypatch.setattr(made.suite, "row_texts", lambda task, side: (texts if task == own else seen)[side])
+    made.home, made.test = dict.fromkeys(names, made.suite), [made.suite.load(own)]
+    before = made.test[0]
+    capsys.readouterr()
+    assert made._tracks({"training": [other], "validation": []}) == {own: "domain"}
+    support, query = (np.array([text == texts[side][row] for text in texts[side]]) for side, row in LEFT)
+    assert made.dropped[own] == {"equal": query.sum(), "near": support.sum()}
+    assert f"({query.sum()} equal, {support.sum()} nearly)" in capsys.readouterr().out
+    cut = made.test[0]
+    np.testing.assert_array_equal(cut.support.y, before.support.y[~support])
+    np.testing.assert_array_equal(cut.query.y, before.query.y[~query])
+    assert cut.query.x.row(8).tolist() == before.query.x.row(9).tolist()
+
+
+def test_training_tasks_that_cannot_be_compared_are_named(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = json.loads((trained[1].parent / "last/checkpoint.json").read_text())
+    absent = facts["training"][0]
+    kept = [name for name in [*facts["training"], *facts["validation"], "quick_circles"] if name != absent]
+    assert build.main(["recipe=quickstart", f"tasks=[{','.join(kept)}]", f"out={tmp_path / 's'}", "quiet=true"]) == 0
+    capsys.readouterr()
+    assert call((tmp_path / "s", trained[1]), tmp_path / "out", "shots=[1]") == 0
+    said = capsys.readouterr().out
+    assert "unchecked   1 training tasks are in none of the suites" in said
+    assert f"so nothing was compared with them: {absent}\n" in said
+    assert result_of(tmp_path / "out")["unchecked"] == [absent]
+    assert absent in (tmp_path / "out/report.md").read_text().rpartition("none of the suites")[2]

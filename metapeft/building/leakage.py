@@ -119,6 +119,40 @@ class _Sketch:
         return len(self.hashvalues)
 
 
+class Index:
+    """The rows of pools, to be asked which of them a text may repeat.
+
+    Args:
+        pools: what is known of their texts.
+    """
+
+    def __init__(self, pools: Sequence[Fingerprints]):
+        from datasketch import MinHashLSH
+
+        self._sketches = MinHashLSH(num_perm=PERMUTATIONS, params=(BANDS, ROWS))
+        self._by_hash: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for number, pool in enumerate(pools):
+            for row, digest in enumerate(pool.hashes.tolist()):
+                self._by_hash[digest].append((number, row))
+                sketch: Any = _Sketch(pool.signatures[row])
+                self._sketches.insert((number, row), sketch, check_duplication=False)
+
+    def candidates(self, digest: int, signature: np.ndarray) -> list[tuple[int, int, bool]]:
+        """Rows that are equal to a text or may be near duplicates of it: ask `near`.
+
+        Returns:
+            pool number, row and whether it is equal, in this order.
+        """
+        equal = self._by_hash.get(digest, ())
+        similar: list[Any] = self._sketches.query(_Sketch(signature))
+        return [(pool, row, (pool, row) in equal) for pool, row in sorted({*equal, *similar})]
+
+
+def near(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two signatures are of near duplicates."""
+    return bool(np.mean(first == second) >= THRESHOLD)
+
+
 def audit(
     tasks: Sequence[AuditedTask],
     pairs: Iterable[tuple[str, str]] = (),
@@ -133,33 +167,22 @@ def audit(
     Returns:
         what to drop. Where two families repeat each other on their query sides, the later task's row goes.
     """
-    from datasketch import MinHashLSH
-
     findings = Findings()
     shifts = set(pairs)
-    index = MinHashLSH(num_perm=PERMUTATIONS, params=(BANDS, ROWS))
-    by_hash: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for number, task in enumerate(tasks):
-        for row, digest in enumerate(task.query.hashes.tolist()):
-            by_hash[digest].append((number, row))
-            sketch: Any = _Sketch(task.query.signatures[row])
-            index.insert((number, row), sketch, check_duplication=False)
-
+    index = Index([task.query for task in tasks])
     for number, task in enumerate(tasks):
         for side, prints in (("support", task.support), ("query", task.query)):
             for row, digest in enumerate(prints.hashes.tolist()):
-                equal = by_hash.get(digest, ())
                 signature = prints.signatures[row]
-                candidates: list[Any] = index.query(_Sketch(signature))
-                for other_number, other_row in sorted({*equal, *candidates}):
+                for other_number, other_row, equal in index.candidates(digest, signature):
                     other = tasks[other_number]
                     if not _leaks(task, side, number, other, other_number, shifts):
-                        if other_number > number and (other_number, other_row) in equal and task.family == other.family:
+                        if other_number > number and equal and task.family == other.family:
                             findings.within_family[task.family] += 1
                         continue
-                    if (other_number, other_row) in equal:
+                    if equal:
                         reason = "equal"
-                    elif np.mean(signature == other.query.signatures[other_row]) >= THRESHOLD:
+                    elif near(signature, other.query.signatures[other_row]):
                         reason = "near duplicate"
                     else:
                         continue

@@ -34,7 +34,7 @@ from metapeft.meta.inner_loop import Examples
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Item, Method, Setup, method_named
 from metapeft.meta.outer_loop import item_of
-from metapeft.meta.readings import accuracies, random_curve
+from metapeft.meta.readings import Curve, learned_reading, random_curve, random_reading
 from metapeft.meta.run import learner_of
 from metapeft.meta.select import (
     Candidate,
@@ -221,7 +221,8 @@ def cell_of(
     drawn = sampler(opened, task, shots, sizes, TEST_SEED + sizes.seed)
     scores: dict[str, list[float]] = {}
     f1: dict[str, list[float]] = {}
-    curves: dict[str, list[list[float]]] = {}
+    curves: dict[str, dict[str, list[list[float]]]] = {"accuracy": {}, "support_loss": {}, "query_loss": {}}
+    mx.reset_peak_memory()
     plain = tuple(c for c in opened.candidates if not c.names)
     offered = {"auto": plain, f"auto{NAMES}": opened.candidates}
     chosen: dict[str, Counter[str]] = {name: Counter() for name in offered}
@@ -244,7 +245,8 @@ def cell_of(
             f1.setdefault(name, []).append(value)
         if number < sizes.curve_episodes:
             for name, curve in _curves(opened, item, episode.index).items():
-                curves.setdefault(name, []).append([curve[step] for step in CURVE_STEPS])
+                for what, values in curve._asdict().items():
+                    curves[what].setdefault(name, []).append([values[step] for step in CURVE_STEPS])
         note(number + 1)
     return {
         "task": task.config.task_id,
@@ -254,12 +256,39 @@ def cell_of(
         "query": drawn.query_size,
         "accuracy": scores,
         "macro_f1": f1,
-        "curves": curves,
+        "curves": curves["accuracy"],
+        "support_loss": curves["support_loss"],
+        "query_loss": curves["query_loss"],
         "curve_steps": list(CURVE_STEPS),
         "chosen": {name: dict(counts) for name, counts in chosen.items()},
         "similarity": float(np.mean(similarity)),
+        "gradient_steps": _gradient_steps(opened, sizes, task.names is not None, len(curves["accuracy"])),
         "seconds": time.perf_counter() - began,
+        "peak_memory_bytes": mx.get_peak_memory(),
     }
+
+
+def _gradient_steps(opened: Opened, sizes: Sizes, names: bool, curves: int) -> int:
+    """Gradient steps behind the figures of a cell; those of the cross-validation of auto are not counted."""
+
+    def of(candidates: Sequence[Candidate]) -> int:  # more steps of a start go on where fewer end: see `select.read`
+        most: dict[tuple[Any, ...], int] = {}
+        for c in candidates:
+            if c.steps and (names or not c.names):
+                key = (c.start, c.mix, c.names)
+                most[key] = max(most.get(key, 0), c.steps)
+        return sum(most.values())
+
+    random = max(FINE_TUNE.values()) if sizes.baselines else sizes.random_steps
+    control = of(_generated(opened)) + random
+    curve = CURVE_STEPS[-1] * (curves if opened.method.steps else min(curves, 1))  # without steps: the random start's
+    counts = (sizes.episodes, min(sizes.control_episodes, sizes.episodes), min(sizes.curve_episodes, sizes.episodes))
+    return sum(count * steps for count, steps in zip(counts, (of(opened.candidates), control, curve), strict=True))
+
+
+def _generated(opened: Opened) -> tuple[Candidate, ...]:
+    """The candidates that are read again with a stranger's embedding."""
+    return tuple(c for c in opened.candidates if c.start == "hypernetwork" and c.mix == opened.facts["mix"])
 
 
 def _right(
@@ -276,8 +305,7 @@ def _controls(opened: Opened, task: Task, episode: Episode, item: Item, sizes: S
     """Query accuracy of a shuffled embedding, a random start and, on request, of the baselines."""
     right: dict[str, float] = {}
     mix = opened.facts["mix"]
-    generated = tuple(c for c in opened.candidates if c.start == "hypernetwork" and c.mix == mix)
-    if generated:
+    if generated := _generated(opened):
         swapped, _ = _right(opened, item._replace(embedding=_stranger(opened, task, episode.index)), generated, {})
         right |= {name.replace("hypernetwork", "shuffled"): value for name, value in swapped.items()}
     # a longer curve begins as a shorter one: the baselines leave "random" as it is
@@ -299,8 +327,8 @@ def _stranger(opened: Opened, task: Task, index: int) -> mx.array:
     return mx.array(library[int(sampling.below(drawn, len(library))[0])])
 
 
-def _curves(opened: Opened, item: Item, number: int) -> dict[str, list[float]]:
-    """Accuracy after 0, 1, … 10 steps from the learned starts and from a random one; no names."""
+def _curves(opened: Opened, item: Item, number: int) -> dict[str, Curve]:
+    """Accuracy and losses after 0, 1, … 10 steps from the learned starts and from a random one; no names."""
     most = CURVE_STEPS[-1]
     item = item._replace(names=None)
     base = {name: branch for name, branch in opened.meta.items() if name != "generator"}
@@ -308,9 +336,9 @@ def _curves(opened: Opened, item: Item, number: int) -> dict[str, list[float]]:
     steps = most if opened.method.steps else 0
     out = {}
     for name, meta in starts.items():
-        curve = accuracies(opened.setup, opened.method, meta, item, steps)
-        out[f"{name}, mix {opened.facts['mix']:g}"] = curve + curve[-1:] * (most - steps)
-    out["random"] = random_curve(opened.setup.learner, opened.lora, item, most, number)
+        read = learned_reading(opened.setup, opened.method, meta, item, steps)
+        out[f"{name}, mix {opened.facts['mix']:g}"] = Curve(*(each + each[-1:] * (most - steps) for each in read))
+    out["random"] = random_reading(opened.setup.learner, opened.lora, item, most, number)
     return out
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from metapeft.evaluation import plots, tables
-from metapeft.evaluation.metrics import adaptation_speed, steps_to_share
 from metapeft.evaluation.page import element, row, table
 from metapeft.evaluation.plots import Point
 from metapeft.evaluation.tables import NAMES, Cell
@@ -57,7 +56,6 @@ def by_shots(cells: Sequence[Cell], mix: float) -> list[str]:
 def by_steps(cells: Sequence[Cell], mix: float) -> list[str]:
     """Accuracy over gradient steps, a panel a family, and how early it comes; nothing where no curve was measured."""
     drawn: dict[str, dict[str, dict[int, Point]]] = {}
-    speeds = []
     steps = sorted({step for cell in cells if cell["curves"] for step in cell["curve_steps"]})
     for family, own in tables.by_family(cells).items():
         for name in SHOWN:
@@ -70,22 +68,18 @@ def by_steps(cells: Sequence[Cell], mix: float) -> list[str]:
             }
             if points:
                 drawn.setdefault(family, {})[name] = points
-                speeds.append(_speed(family, name, points))
     if not drawn:
         return []
     said = "Mean over a family's tasks and shots, with 95 % intervals. Each panel has its own scale."
-    about = (
-        "Steps until a mean curve has 95 % of its final accuracy; speed is the mean over the steps of the share of the "
-        "final gain that is there (1: at once; 0.5: a straight line); none where the curve does not rise."
-    )
-    head = ["family", "method", "start, %", "end, %", "steps to 95 %", "speed"]
-    kinds = ["", "figures", "figures", "figures", "figures"]
+    kinds = ["", *["figures"] * (len(tables.ADAPTATION) - 2)]
+    lines = [row([tables.short(text, mix) for text in line], kinds) for line in tables.adaptation(cells)]
     return [
         "<h2>Accuracy by gradient steps</h2>",
         element("p", said),
         *_lines(drawn, "gradient steps", steps),
-        element("p", about),
-        table(head, [row(line, kinds) for line in speeds], kinds, label="How early accuracy comes"),
+        "<h2>Adaptation</h2>",
+        element("p", tables.ADAPTATION_ABOUT),
+        table(tables.ADAPTATION, lines, kinds, label="Adaptation"),
     ]
 
 
@@ -156,13 +150,6 @@ def _limits(series: Mapping[str, Mapping[int, Point]]) -> tuple[float, float]:
     ends = [point for points in series.values() for point in points.values()]
     low, high = min(point.low for point in ends), max(point.high for point in ends)
     return max(5 * math.floor((low - 1) / 5), -1), min(5 * math.ceil((high + 1) / 5), 101)
-
-
-def _speed(family: str, name: str, points: Mapping[int, Point]) -> list[str]:
-    steps, means = list(points), [point.mean for point in points.values()]
-    speed = adaptation_speed(steps, means) if means[-1] > means[0] else math.nan
-    said = "none" if math.isnan(speed) else f"{speed:.2f}"
-    return [family, name, f"{means[0]:.1f}", f"{means[-1]:.1f}", str(steps_to_share(steps, means)), said]
 
 
 def _scopes(cells: Sequence[Cell]) -> dict[str, list[Cell]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from metapeft import atomic
+from metapeft.building.leakage import Fingerprints, Index, fingerprints, near
 from metapeft.episodes.episode import Episode
 from metapeft.errors import EpisodeError
 from metapeft.tasks.suite import POOLS, Suite
@@ -44,12 +45,15 @@ class Origin:
         family: its family.
         source: see `source_of`.
         texts: sorted hashes of its different rows, both pools, uint64 ``(n,)``.
+        near: of a test task, how many rows are near duplicates of a row of another task, by that task's id; what was
+            left out of the test does not count.
     """
 
     task_id: str
     family: str
     source: str
     texts: np.ndarray
+    near: Mapping[str, int] = field(default_factory=dict)
 
 
 def source_of(entry: dict[str, Any]) -> str:
@@ -106,12 +110,46 @@ def unseen(hashes: np.ndarray, seen: Sequence[Origin]) -> np.ndarray:
     return ~np.isin(hashes, met)
 
 
+def prints_of(suite: Suite, task_id: str) -> Fingerprints:
+    """Fingerprints of a task's texts, the support pool's before the query pool's.
+
+    They are of the texts that the suite keeps beside the token ids, as in the leak audit of the build: that compares
+    5-grams of characters, and of token ids 5-grams find next to nothing in texts of ten words.
+
+    Raises:
+        SuiteError: the suite has no such task.
+    """
+    return fingerprints([text for pool in POOLS for text in suite.row_texts(task_id, pool)])
+
+
+def near_duplicates(test: Sequence[Fingerprints], seen: Sequence[Fingerprints]) -> list[np.ndarray]:
+    """Which rows of test tasks are near duplicates of a row that was seen: see `metapeft.building.leakage`.
+
+    Args:
+        test: of tasks to test on.
+        seen: of tasks of training and validation.
+
+    Returns:
+        For each test task int64 ``(n,)``: the number of the first task of `seen` that has a near duplicate of the row,
+        -1 where none has. An equal text is no near duplicate here: `unseen` finds it.
+    """
+    index = Index(test)
+    found = [np.full(len(task.hashes), -1, np.int64) for task in test]
+    for number, task in enumerate(seen):
+        for digest, signature in zip(task.hashes.tolist(), task.signatures, strict=True):
+            for own, row, equal in index.candidates(digest, signature):
+                if not equal and found[own][row] < 0 and near(signature, test[own].signatures[row]):
+                    found[own][row] = number
+    return found
+
+
 def check_apart(training: Sequence[Origin], validation: Sequence[Origin], test: Sequence[Origin], track: Track) -> None:
     """Refuse test tasks that training or validation saw in part.
 
     ``episode`` promises new episodes of known tasks: nothing is refused. ``class`` and ``domain`` promise tasks whose
     texts were not seen: parts of one corpus may be on both sides. ``family`` promises a family and a source not seen.
-    Texts are compared up to case and white space; a text of a few words in two corpora counts too.
+    Texts are compared up to case and white space; a text of a few words in two corpora counts too, and so do the near
+    duplicates that `Origin.near` has.
 
     Args:
         training: tasks of meta-training.
@@ -147,4 +185,6 @@ def _shared(own: Origin, other: Origin, track: Track) -> list[str]:
         shared += [f"the family {own.family}"] * (own.family == other.family)
         shared += [f"the source {own.source}"] * (own.source == other.source)
     texts = len(np.intersect1d(own.texts, other.texts, assume_unique=True))
-    return shared + [f"{texts} of {len(own.texts)} texts"] * (texts > 0)
+    shared += [f"{texts} of {len(own.texts)} texts"] * (texts > 0)
+    close = own.near.get(other.task_id, 0)
+    return shared + [f"near duplicates of {close} more rows"] * (close > 0)

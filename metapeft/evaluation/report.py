@@ -3,7 +3,9 @@
 A result is a plain dict::
 
     {"verb": "evaluate", "suite": str, "origin": "synthetic" | "hub" | "mixed" | "files", "backbone": str,
-     "checkpoint": str, "mix": float, "settings": {…}, "cells": [see `metapeft.evaluation.tables`]}
+     "checkpoint": str, "mix": float, "settings": {…}, "cells": [see `metapeft.evaluation.tables`],
+     "rows_left_out": {task: {"equal": int, "near": int}},   # of test tasks, because training or validation has them
+     "unchecked": [training tasks that no test task could be compared with]}
 
 `summarized` adds ``rows``, ``criteria`` and ``comparisons``; `markdown` and `html` take what it returns.
 """
@@ -64,7 +66,7 @@ def summarized(result: Result, seed: int = 0) -> Result:
 
 
 def markdown(result: Result) -> str:
-    """The report as Markdown: criteria, accuracies, what auto chose, paired differences, settings.
+    """The report as Markdown: criteria, accuracies, what auto chose, adaptation, paired differences, cost.
 
     Args:
         result: of `summarized`.
@@ -78,9 +80,13 @@ def markdown(result: Result) -> str:
     lines += ["", "## Accuracy", "", "%, ± half the width of a 95 % interval.", ""]
     lines += accuracy_lines(cells, result["rows"], mix)
     lines += ["", "## What auto chose", "", *chosen_lines(cells)]
+    if adapted := tables.adaptation(cells):
+        lines += ["", "## Adaptation", "", tables.ADAPTATION_ABOUT, "", *_grid(tables.ADAPTATION, adapted)]
     lines += ["", "## Paired differences", "", "Points, mean over tasks and shots, 95 % interval, sign-flip p.", ""]
     lines += [f"- {_plain(_compared(pair))}" for pair in result["comparisons"]]
+    lines += ["", "## Cost", "", tables.COST_ABOUT, "", *_grid(tables.COST, tables.cost(cells))]
     lines += ["", "## How it was made", "", _plain(HOW), ""]
+    lines += [line for said in _apart(result) for line in (_plain(said), "")]
     lines += _grid(["setting", "value"], _settings(result))
     return "\n".join(lines) + "\n"
 
@@ -140,7 +146,11 @@ def html(result: Result) -> str:
     parts += ["<h2>Accuracy of every method on every task</h2>", *_heat_maps(result)]
     parts += ["<h2>Success criteria by family</h2>", _criteria_table(result, whole=False)]
     parts += ["<h2>Full table</h2>", _full_table(result)]
-    parts += ["<h2>How it was made</h2>", element("p", HOW), "<dl>"]
+    kinds = ["figures"] * (len(tables.COST) - 1)
+    costs = [row(line, kinds) for line in tables.cost(result["cells"])]
+    parts += ["<h2>Cost</h2>", element("p", tables.COST_ABOUT), table(tables.COST, costs, kinds, label="Cost")]
+    parts += ["<h2>How it was made</h2>", element("p", HOW)]
+    parts += [*(element("p", said) for said in _apart(result)), "<dl>"]
     parts += [element("dt", name) + element("dd", about) for name, about in _methods(result)]
     rows = [row(cells) for cells in _settings(result)]
     parts += ["</dl>", table(["setting", "value"], rows, label="Settings")]
@@ -196,14 +206,14 @@ def _full_table(result: Result) -> str:
     names = tables.columns(cells, mix)
     figures, means = tables.accuracy_table(cells, result["rows"], names)
     facts = ["task", "family", "track", "ways", "shots", "query", "similarity"]
-    kinds = ["", "", "figures", "figures", "figures", "figures", *["figures"] * len(names), "figures"]
+    kinds = ["", "", "figures", "figures", "figures", "figures", *["figures"] * len(names)]
     lines = []
     for cell, own in zip(cells, figures, strict=True):
         said = [cell[key] for key in facts[:-1]] + [f"{cell['similarity']:.2f}"]
-        lines.append(row([*said, *own, f"{cell['seconds']:.0f}"], kinds))
+        lines.append(row([*said, *own], kinds))
     for shots, tasks, *own in means:
-        lines.append(row([f"mean of {tasks} tasks", "", "", "", shots, "", "", *own, ""], kinds, "whole"))
-    head = [*facts, *(tables.short(name, mix) for name in names), "seconds"]
+        lines.append(row([f"mean of {tasks} tasks", "", "", "", shots, "", "", *own], kinds, "whole"))
+    head = [*facts, *(tables.short(name, mix) for name in names)]
     note = element("p", "%, ± half the width of a 95 % interval; similarity is that to the nearest training task.")
     return note + table(head, lines, kinds, label="Full table")
 
@@ -223,6 +233,23 @@ def _banner(result: Result) -> str:
     if result["origin"] == "mixed":
         return "Mixed data: some of these tasks were made by a generator. Their figures say nothing of real tasks."
     return ""
+
+
+def _apart(result: Result) -> list[str]:
+    """What was left out because it had been seen, and what could not be looked at."""
+    lines = []
+    counts = {name: (n["equal"], n["near"]) for name, n in result["rows_left_out"].items()}
+    if counts:
+        said = "; ".join(
+            f"{name}: {equal} equal, {near} nearly" for name, (equal, near) in counts.items() if equal + near
+        )
+        lines.append(f"Rows left out because training or validation has their text: {said or 'none'}.")
+    if unchecked := result["unchecked"]:
+        lines.append(
+            f"{len(unchecked)} training tasks are in none of the suites that were given, so no text, source or family "
+            f"was compared with theirs: {', '.join(unchecked)}."
+        )
+    return lines
 
 
 def _criteria_rows(result: Result) -> list[list[str]]:

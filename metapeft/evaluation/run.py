@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,17 @@ from metapeft.evaluation.bench import (
     prior_of,
     sampler,
 )
-from metapeft.evaluation.protocol import Origin, check_apart, episodes_sha256, origin_of, track_of, unseen
+from metapeft.evaluation.protocol import (
+    Origin,
+    Track,
+    check_apart,
+    episodes_sha256,
+    near_duplicates,
+    origin_of,
+    prints_of,
+    track_of,
+    unseen,
+)
 from metapeft.evaluation.report import html as report_html
 from metapeft.evaluation.report import markdown, summarized
 from metapeft.evaluation.tables import Cell, columns, percent
@@ -69,7 +80,8 @@ class Evaluation:
         missing = sorted(set(facts["validation"]) - {task.config.task_id for task in self.validation})
         if missing:
             raise EpisodeError(f"validation tasks {', '.join(missing)} are in none of the suites\n  name theirs: more=")
-        self.dropped: dict[str, int] = {}
+        self.dropped: dict[str, dict[str, int]] = {}
+        self.unchecked = sorted(set(facts["training"]) - set(self.home))
         self.tracks = self._tracks(facts)
         self.settings = settings_of(config, facts) | {"suites": [suite.sha256 for suite in suites]}
         self.out = Path(config.out) if config.out else default_out(config)
@@ -83,6 +95,11 @@ class Evaluation:
         print(f"test        {len(self.test)} tasks x {len(config.shots)} shots x {config.episodes} episodes")
         if self._origin() == "synthetic":
             print("            SYNTHETIC: figures say nothing about real text")
+        if self.unchecked:
+            print(
+                f"unchecked   {len(self.unchecked)} training tasks are in none of the suites (more=), so nothing was "
+                f"compared with them: {', '.join(self.unchecked)}"
+            )
         cells: list[Cell] = []
         for task in (limited(task, config.rows) for task in self.test):
             for shots in config.shots:
@@ -104,9 +121,10 @@ class Evaluation:
     def _cell(self, task: Task, shots: int) -> Cell:
         """A finished cell, or the cell computed."""
         path = self.out / "cells" / f"{task.config.task_id}-{shots}.json"
+        settings = self.settings | {"rows_left_out": self.dropped.get(task.config.task_id)}
         if path.exists():
             cell = json.loads(path.read_text(encoding="utf-8"))
-            if cell.get("settings") == self.settings:
+            if cell.get("settings") == settings:
                 return cell
         if self.prior is None:
             self.prior = prior_of(self.opened, self.validation, self.sizes, self.config.prior_episodes)
@@ -124,13 +142,13 @@ class Evaluation:
         cell = cell_of(self.opened, task, shots, self.sizes, self.prior, note) | {
             "track": self.tracks[task.config.task_id],
             "episodes_sha256": episodes_sha256(drawn.episodes(0, self.sizes.episodes)),
-            "settings": self.settings,
+            "settings": settings,
         }
         text = atomic.canonical_json(cell)
         atomic.write_text(path, text)
         return json.loads(text)  # as a second run reads it: the order of methods is that of the file
 
-    def _tracks(self, facts: dict[str, Any]) -> dict[str, str]:
+    def _tracks(self, facts: dict[str, Any]) -> dict[str, Track]:
         """How far each test task is from training; refuses what breaks the promise."""
         track = self.config.track
         known: dict[str, Origin] = {}
@@ -142,36 +160,57 @@ class Evaluation:
 
         training, validation = ([origin(name) for name in facts[part] if name in self.home] for part in _PARTS)
         seen = [*training, *validation]
-        out: dict[str, str] = {}
-        apart = []
+        out: dict[str, Track] = {}
         for task in self.test:
             own = origin(task.config.task_id)
-            found = track_of(own, seen) if track == "auto" else track
-            if found == "episode" and track == "auto":
+            out[own.task_id] = track_of(own, seen) if track == "auto" else track
+            if out[own.task_id] == "episode" and track == "auto":
                 raise EpisodeError(
                     f"the checkpoint was trained or validated on '{own.task_id}'\n"
                     "  track=episode tests new episodes of known tasks; leave it out for anything else"
                 )
-            if found != "episode":
-                task, own = self._without_seen_texts(task, own, seen)
-            check_apart(training, validation, [own], found)
-            out[own.task_id] = found
+        near = self._near([name for name, found in out.items() if found != "episode"], seen)
+        apart = []
+        for task in self.test:
+            own = origin(task.config.task_id)
+            if out[own.task_id] != "episode":
+                task, own = self._without_seen_texts(task, own, seen, near[own.task_id])
+            check_apart(training, validation, [own], out[own.task_id])
             apart.append(task)
         self.test = apart
         return out
 
-    def _without_seen_texts(self, task: Task, own: Origin, seen: list[Origin]) -> tuple[Task, Origin]:
-        """The task without the rows whose text training or validation has; short texts stand in several corpora."""
-        suite = self.home[own.task_id]
-        kept = [np.flatnonzero(unseen(suite.row_hashes(own.task_id, side), seen)) for side in POOLS]
-        rows, left = len(task.support) + len(task.query), sum(map(len, kept))
-        self.dropped[own.task_id] = rows - left
-        if left < LEAST_NEW * rows:
+    def _near(self, names: list[str], seen: list[Origin]) -> dict[str, np.ndarray]:
+        """Of test tasks, the number in `seen` of a task that has a near duplicate of each row, support before query."""
+        if self.test[0].kind == "points":  # equal or not
+            return {task.config.task_id: np.full(len(task.support) + len(task.query), -1) for task in self.test}
+        prints = [[prints_of(self.home[name], name) for name in side] for side in (names, [o.task_id for o in seen])]
+        return dict(zip(names, near_duplicates(*prints), strict=True))
+
+    def _without_seen_texts(self, task: Task, own: Origin, seen: list[Origin], near: np.ndarray) -> tuple[Task, Origin]:
+        """The task without the rows that training or validation has too; short texts stand in several corpora.
+
+        Args:
+            task: to test on.
+            own: where it comes from.
+            seen: tasks of training and validation.
+            near: as `_near` says of the task.
+        """
+        fresh = unseen(np.concatenate([self.home[own.task_id].row_hashes(own.task_id, side) for side in POOLS]), seen)
+        kept = fresh & (near < 0)
+        equal, close = np.count_nonzero(~fresh), near[fresh & (near >= 0)]
+        self.dropped[own.task_id] = {"equal": int(equal), "near": len(close)}
+        own = replace(own, near={seen[n].task_id: count for n, count in Counter(close.tolist()).items()})
+        if np.count_nonzero(kept) < LEAST_NEW * len(kept):
             return task, own  # the same corpus under two names: `check_apart` says so
-        if left < rows:
-            print(f"{own.task_id}: {rows - left} of {rows} rows left out, training or validation has their texts")
+        if equal or len(close):
+            print(
+                f"{own.task_id}: {equal + len(close)} of {len(kept)} rows left out, training or validation has their "
+                f"texts ({equal} equal, {len(close)} nearly)"
+            )
+        support, query = np.split(kept, [len(task.support)])
         texts = own.texts[unseen(own.texts, seen)]
-        return with_rows(task, kept[0], kept[1]), replace(own, texts=texts)
+        return with_rows(task, np.flatnonzero(support), np.flatnonzero(query)), replace(own, texts=texts, near={})
 
     def _origin(self) -> str:
         """Where the test tasks come from, in the words of a manifest; what else is in the suite does not matter."""
@@ -197,6 +236,7 @@ class Evaluation:
                 "mix": facts["mix"],
                 "settings": self.settings,
                 "rows_left_out": self.dropped,
+                "unchecked": self.unchecked,
                 "cells": kept,
                 "similarity_and_gain": similarity_and_gain(kept, facts["mix"]),
             }

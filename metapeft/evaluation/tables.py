@@ -3,9 +3,11 @@
 A cell is what one task and number of shots gave::
 
     {"task": str, "family": str, "track": str, "ways": int, "shots": int, "query": int, "similarity": float,
-     "seconds": float,
+     "gradient_steps": int,                                       # behind its figures, without cross-validation of auto
+     "seconds": float, "peak_memory_bytes": int,                  # wall-clock; the most that MLX held at once
      "accuracy": {method: [accuracy of each episode, 0 to 1]},   # controls and baselines have the first ones only
      "curves": {method: [[accuracy after each of "curve_steps"] of each episode]},   # or {}
+     "support_loss": as "curves", "query_loss": as "curves",      # mean cross-entropy, nats
      "curve_steps": [0, 1, 2, 3, 5, 10],                          # where there are curves
      "chosen": {"auto": {candidate: episodes}, "auto + names": {…}}}
 
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from metapeft.evaluation.intervals import bootstrap_interval, paired_p_value
+from metapeft.evaluation.metrics import adaptation_speed, steps_to_share
 
 Cell = dict[str, Any]
 STARTS = ("static", "hypernetwork", "shuffled")
@@ -191,6 +194,59 @@ def accuracy_table(
             shown = [percent(float(np.mean(f))) if len(f) == len(tasks) else "" for f in figures]
             means.append([str(shots), str(len(tasks)), *shown])
     return lines, means
+
+
+_LOSSES = ("support loss, start", "support loss, end", "query loss, start", "query loss, end")
+ADAPTATION = ("family", "method", "start, %", "end, %", "steps to 95 %", "speed", *_LOSSES)
+ADAPTATION_ABOUT = (
+    "From the first step that was read to the last, mean of a family's tasks and shots. Steps until a mean curve has "
+    "95 % of its final accuracy; speed is the mean over the steps of the share of the final gain that is there (1: at "
+    "once; 0.5: a straight line); none where the curve does not rise. Losses are mean cross-entropies in nats."
+)
+COST = ("task", "shots", "gradient steps", "seconds", "peak memory, MiB")
+COST_ABOUT = (
+    "Gradient steps of all methods, curves and controls together, without those of auto's cross-validation. Wall-clock "
+    "seconds. Memory is the most that MLX held at once; arrays of NumPy are not in it."
+)
+
+
+def adaptation(cells: Iterable[Cell]) -> list[list[str]]:
+    """Columns `ADAPTATION` as text: a line a family and method of which curves were read; see `ADAPTATION_ABOUT`."""
+    lines = []
+    for family, own in by_family(cells).items():
+        for name in dict.fromkeys(name for cell in own for name in cell["curves"]):
+            steps, means = _mean_curve(own, "curves", name)
+            speed = f"{adaptation_speed(steps, means):.2f}" if means[-1] > means[0] else "none"
+            losses = [_mean_curve(own, key, name)[1] for key in ("support_loss", "query_loss")]
+            ends = [f"{values[place]:.3f}" for values in losses for place in (0, -1)]
+            early = [percent(means[0]), percent(means[-1]), str(steps_to_share(steps, means)), speed]
+            lines.append([family, name, *early, *ends])
+    return lines
+
+
+def _mean_curve(cells: Iterable[Cell], key: str, name: str) -> tuple[list[int], list[float]]:
+    """Steps, and after each the mean of the means of those cells that were read there."""
+    values: dict[int, list[float]] = {}
+    for cell in cells:
+        if name in cell[key]:
+            for step, mean in zip(cell["curve_steps"], np.mean(cell[key][name], axis=0).tolist(), strict=True):
+                values.setdefault(step, []).append(mean)
+    steps = sorted(values)
+    return steps, [float(np.mean(values[step])) for step in steps]
+
+
+def cost(cells: Iterable[Cell]) -> list[list[str]]:
+    """Columns `COST` as text: a line a cell; see `COST_ABOUT`."""
+    return [
+        [
+            cell["task"],
+            str(cell["shots"]),
+            f"{cell['gradient_steps']:,}",
+            f"{cell['seconds']:.1f}",
+            f"{cell['peak_memory_bytes'] / 2**20:.1f}",
+        ]
+        for cell in cells
+    ]
 
 
 def short(text: str, mix: float) -> str:

@@ -1,21 +1,46 @@
-"""Accuracy step by step: of what was learned, and of a start at random."""
+"""Accuracy and losses step by step: of what was learned, and of a start at random."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from metapeft.adapters.lora import LoraConfig, random_adapter
-from metapeft.heads import accuracy, linear_head
-from metapeft.meta.inner_loop import Learner
-from metapeft.meta.learner import adam, rates_for
+from metapeft.heads import accuracy, cross_entropy, linear_head
+from metapeft.meta.inner_loop import Examples, Learner
+from metapeft.meta.learner import Tree, adam, rates_for
 from metapeft.meta.methods import Item, Method, Setup, curve
 from metapeft.meta.states import WithFrozen
 from metapeft.mlx import mx
 from metapeft.tasks.sampling import key_of
 
 FROZEN, RANDOM = "frozen prototype", "random start, Adam 0.01"
+
+
+class Curve(NamedTuple):
+    """What was read after 0, 1, … inner steps, one number each.
+
+    Attributes:
+        accuracy: on the query set, 0 to 1.
+        support_loss: mean cross-entropy on the support set, in nats.
+        query_loss: the same on the query set.
+    """
+
+    accuracy: list[float]
+    support_loss: list[float]
+    query_loss: list[float]
+
+
+def learned_reading(setup: Setup, method: Method, meta: Any, item: Item, steps: int) -> Curve:
+    """As `accuracies`, with the losses: that of the support set is another run through the network a step."""
+    logits, trees = curve(setup, method, meta, item, steps)
+    return Curve(
+        [float(accuracy(each, item.query.labels)) for each in logits],
+        [float(setup.learner.loss(tree, item.support)) for tree in trees],
+        [float(cross_entropy(each, item.query.labels)) for each in logits],
+    )
 
 
 def accuracies(setup: Setup, method: Method, meta: Any, item: Item, steps: int) -> list[float]:
@@ -36,6 +61,27 @@ def random_curve(learner: Learner, lora: LoraConfig, item: Item, steps: int, num
         steps: how many.
         number: of the episode; it says how adapter and head are drawn.
     """
+    return [
+        float(accuracy(plain.logits(params, query.hidden), query.labels))
+        for plain, params, _, query in _random_steps(learner, lora, item, steps, number)
+    ]
+
+
+def random_reading(learner: Learner, lora: LoraConfig, item: Item, steps: int, number: int) -> Curve:
+    """As `random_curve`, with the losses."""
+    out = Curve([], [], [])
+    for plain, params, support, query in _random_steps(learner, lora, item, steps, number):
+        logits = plain.logits(params, query.hidden)
+        out.accuracy.append(float(accuracy(logits, query.labels)))
+        out.support_loss.append(float(plain.loss(params, support)))
+        out.query_loss.append(float(cross_entropy(logits, query.labels)))
+    return out
+
+
+def _random_steps(
+    learner: Learner, lora: LoraConfig, item: Item, steps: int, number: int
+) -> Iterator[tuple[Learner, Tree, Examples, Examples]]:
+    """The learner of a random start, its parameters after 0, 1, … `steps` steps, and the examples as it reads them."""
     network = learner.backbone
     assert isinstance(network, WithFrozen)
     key = mx.random.key(int(key_of("random start", number)[0] >> np.uint64(1)))
@@ -43,9 +89,8 @@ def random_curve(learner: Learner, lora: LoraConfig, item: Item, steps: int, num
     support, query = (s._replace(hidden=s.hidden.hidden) for s in (item.support, item.query))
     params = plain.start(random_adapter(network.backbone, lora, key), support, item.ways)
     state = adam().init(params)
-    out = [float(accuracy(plain.logits(params, query.hidden), query.labels))]
+    yield plain, params, support, query
     for rate in rates_for(params, steps, 0.01):
         params, state = adam().update(params, mx.grad(plain.loss)(params, support), rate, state)
         mx.eval(params, state)
-        out.append(float(accuracy(plain.logits(params, query.hidden), query.labels)))
-    return out
+        yield plain, params, support, query

@@ -145,18 +145,22 @@ class Suite:
 
         return pq.read_table(self.path / task_id / f"{side}.parquet", columns=["label"])["label"].to_numpy()
 
-    def row_hashes(self, task_id: str, side: str) -> np.ndarray:
-        """Hash of each row as people read it (text up to case and white space, or point), ``(n,)`` uint64."""
+    def row_texts(self, task_id: str, side: str) -> list[str]:
+        """Each row of a pool of texts as people read it; a pair of texts on two lines."""
         import pyarrow.parquet as pq
 
         path = self.path / task_id / f"{side}.parquet"
+        columns = [name for name in ("text", "pair") if name in pq.read_schema(path).names]
+        rows = zip(*(pq.read_table(path, columns=columns)[name].to_pylist() for name in columns), strict=True)
+        return ["\n".join(row) for row in rows]
+
+    def row_hashes(self, task_id: str, side: str) -> np.ndarray:
+        """Hash of each row as people read it (text up to case and white space, or point), ``(n,)`` uint64."""
         if self.task(task_id).kind == "points":
             points = self.pool(task_id, side).x
             assert isinstance(points, np.ndarray)
             return np.array([text_hash(row.tobytes().hex()) for row in points], np.uint64)
-        columns = [name for name in ("text", "pair") if name in pq.read_schema(path).names]
-        rows = zip(*(pq.read_table(path, columns=columns)[name].to_pylist() for name in columns), strict=True)
-        return np.array([text_hash("\n".join(row)) for row in rows], np.uint64)
+        return np.array([text_hash(text) for text in self.row_texts(task_id, side)], np.uint64)
 
     def distribution(self, keep: Callable[[SuiteTask], bool] = lambda task: True) -> TaskDistribution:
         """The tasks that `keep` wants, as a distribution to sample from.

@@ -28,8 +28,12 @@ def cell(
         "shots": shots,
         "query": 15,
         "similarity": 0.5,
+        "gradient_steps": 1200,
         "seconds": 1.5,
+        "peak_memory_bytes": 3 * 2**20,
         "accuracy": {name: accuracies(mean, counts[name]) for name, mean in means.items()},
         "curves": {},
+        "support_loss": {},
+        "query_loss": {},
         "chosen": {"auto": {"frozen": episodes // 4, "static, mix 0.5": episodes - episodes // 4}},
     } | other

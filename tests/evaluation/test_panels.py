@@ -52,9 +52,10 @@ def test_a_scale_holds_every_interval() -> None:
 
 
 def test_curves_of_a_family_may_have_other_steps(drawn) -> None:
+    losses = {key: {"random": [[1.0, 0.5]]} for key in ("support_loss", "query_loss")}
     cells = [
-        cell("a", "f", 1, MEANS, curves={"random": [[0.2, 0.4]]}, curve_steps=[0, 1]),
-        cell("b", "f", 1, MEANS, curves={"random": [[0.4, 0.8]]}, curve_steps=[0, 5]),
+        cell("a", "f", 1, MEANS, curves={"random": [[0.2, 0.4]]}, curve_steps=[0, 1], **losses),
+        cell("b", "f", 1, MEANS, curves={"random": [[0.4, 0.8]]}, curve_steps=[0, 5], **losses),
     ]
     panels.by_steps(cells, 0.5)
     (_, _, ticks, series, _) = drawn["lines"][0]

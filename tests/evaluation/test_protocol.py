@@ -9,9 +9,19 @@ import numpy as np
 import pytest
 
 from metapeft import build
+from metapeft.building.leakage import fingerprints
 from metapeft.episodes import Episode, EpisodeSampler
 from metapeft.errors import EpisodeError, SuiteError
-from metapeft.evaluation.protocol import Origin, check_apart, episodes_sha256, origin_of, source_of, track_of, unseen
+from metapeft.evaluation.protocol import (
+    Origin,
+    check_apart,
+    episodes_sha256,
+    near_duplicates,
+    origin_of,
+    source_of,
+    track_of,
+    unseen,
+)
 from metapeft.tasks import TaskDistribution
 from metapeft.tasks.suite import Suite
 from tests.tasks.made_tasks import text_task
@@ -125,6 +135,26 @@ def test_a_test_without_the_texts_that_were_seen_is_apart() -> None:
     assert kept.tolist() == [False, True, False, True, True]
     assert unseen(hashes, []).all()
     check_apart(seen[:1], seen[1:], [replace(origin("c"), texts=np.unique(hashes[kept]))], "domain")
+
+
+def test_near_duplicates_are_found_and_equal_texts_left_to_others() -> None:
+    long = "the battery of this phone lasted two full days and then it would not charge at all any more"
+    other = "a quiet film about a lighthouse keeper who writes letters to nobody in particular every night"
+    test = [fingerprints([long, other, "a short one"]), fingerprints([]), fingerprints([other + "."])]
+    seen = [fingerprints(["nothing like it in any way"]), fingerprints([long + "!", other, long]), fingerprints([long])]
+    found = near_duplicates(test, seen)
+    assert [rows.tolist() for rows in found] == [[1, -1, -1], [], [1]]
+    assert [rows.tolist() for rows in near_duplicates(test, [])] == [[-1, -1, -1], [], [-1]]
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_near_duplicates_that_were_not_left_out_are_refused(track) -> None:
+    test = [replace(origin("c", "h"), near={"a": 12})]
+    with pytest.raises(
+        EpisodeError, match="'c' shares near duplicates of 12 more rows with training task 'a'"
+    ) as caught:
+        check_apart([origin("a")], [origin("b", "g")], test, track)
+    assert "'b'" not in str(caught.value)
 
 
 def test_all_mistakes_are_named_at_once() -> None:

@@ -27,18 +27,21 @@ MEANS = {
 NASTY = "<script>alert('&')</script>|`$x$"
 VOID = {"meta", "wbr", "path", "use"}
 STEPS = [0, 1, 2, 3, 5, 10]
+LOSSES = (("support_loss", 1.25, 0.125), ("query_loss", 1.5, 0.75))
 
 
 def result(origin: str = "hub", **other: Any) -> dict[str, Any]:
     curve = np.linspace(0.4, 0.6, 6)
     curves = {"random": [(curve + shift).tolist() for shift in (-0.01, 0.0, 0.01)], "static, mix 0.5": [[0.7] * 6]}
+    losses = {key: {name: [[high, 0.5, 0.4, 0.3, 0.2, low]] for name in curves} for key, high, low in LOSSES}
     chosen = {"auto": {"frozen": 10, "static, mix 0.25": 30}, "auto + names": {"hypernetwork, mix 1 + names": 40}}
     cells = [
         cell("kitchen", "sentiment", 1, MEANS, chosen=chosen),
-        cell("kitchen", "sentiment", 10, MEANS, curves=curves, curve_steps=STEPS),
+        cell("kitchen", "sentiment", 10, MEANS, curves=curves, curve_steps=STEPS, **losses),
         cell("news", "topic", 10, {"frozen": 0.9, "auto": 0.85}),
     ]
     made = {"verb": "evaluate", "suite": "all", "origin": origin, "backbone": "nano", "checkpoint": "runs/train/x/best"}
+    made |= {"rows_left_out": {"kitchen": {"equal": 3, "near": 2}, "news": {"equal": 0, "near": 0}}, "unchecked": []}
     return made | {"mix": 0.5, "settings": {"seed": 3, "lora": {"rank": 4, "keys": ["q", "v"]}}, "cells": cells} | other
 
 
@@ -121,11 +124,13 @@ def test_the_page_has_its_sections_in_order(page: str) -> None:
         "Success criteria",
         "Accuracy by shots",
         "Accuracy by gradient steps",
+        "Adaptation",
         "Is the hypernetwork doing anything?",
         "What auto chose",
         "Accuracy of every method on every task",
         "Success criteria by family",
         "Full table",
+        "Cost",
         "How it was made",
     ]
 
@@ -149,8 +154,10 @@ def test_verdicts_are_words_and_symbols(made: dict[str, Any]) -> None:
 def test_speed_is_of_the_mean_curve(page: str) -> None:
     rows = re.findall("<tr>(.*?)</tr>", page)
     cells = [re.sub("<[^>]*>", "|", found).replace("||", "|").strip("|").split("|") for found in rows]
-    assert ["sentiment", "random", "40.0", "60.0", "10", "0.68"] in cells  # at step 5 there are 56 of the 57 asked for
-    assert ["sentiment", "static", "70.0", "70.0", "0", "none"] in cells
+    losses = ["1.250", "0.125", "1.500", "0.750"]
+    early = ["40.0", "60.0", "10", "0.68"]  # at step 5 there are 56 of the 57 asked for
+    assert ["sentiment", "random", *early, *losses] in cells
+    assert ["sentiment", "static", "70.0", "70.0", "0", "none", *losses] in cells
 
 
 def test_what_was_not_measured_has_no_section() -> None:
@@ -205,12 +212,12 @@ def test_every_text_from_data_is_escaped() -> None:
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert lines
     widths = {line.count("|") for line in lines}
-    assert widths <= {3, 8, 4 + len([name for name in MEANS if name != "static, mix 1"])}  # no cell was torn
+    assert widths <= {3, 6, 8, 4 + len([name for name in MEANS if name != "static, mix 1"])}  # no cell was torn
 
 
 def test_markdown_has_a_line_a_task_and_a_mean_for_each_number_of_shots(made: dict[str, Any]) -> None:
     lines = report.markdown(made).splitlines()
-    assert [line.split(" | ")[:3] for line in lines if line.startswith(("| kitchen", "| news"))] == [
+    assert [line.split(" | ")[:3] for line in lines if line.startswith(("| kitchen", "| news"))][:3] == [
         ["| kitchen", "3", "1"],
         ["| kitchen", "3", "10"],
         ["| news", "3", "10"],
@@ -220,3 +227,27 @@ def test_markdown_has_a_line_a_task_and_a_mean_for_each_number_of_shots(made: di
     assert means[1].startswith("| **mean of 2 tasks** |  | **10** | **80.0** |")
     assert "- auto: static, mix 0.5 50 %; frozen 25 %; static, mix 0.25 25 %" in lines
     assert any(line.startswith("- auto against frozen: +1.0 [") and "p = " in line for line in lines)
+
+
+@pytest.mark.parametrize("form", ["markdown", "html"])
+def test_what_was_seen_and_what_could_not_be_compared_is_said(form: str) -> None:
+    write = getattr(report, form)
+    assert "has their text: kitchen: 3 equal, 2 nearly." in write(report.summarized(result()))
+    assert "in none of the suites" not in write(report.summarized(result()))
+    none = result(rows_left_out={"news": {"equal": 0, "near": 0}}, unchecked=["one", "two"])
+    assert "has their text: none." in write(report.summarized(none))
+    assert "2 training tasks are in none of the suites" in write(report.summarized(none))
+    assert "compared with theirs: one, two." in write(report.summarized(none))
+    assert "has their text" not in write(report.summarized(result(rows_left_out={})))  # new episodes of known tasks
+
+
+def test_adaptation_and_cost_stand_in_both_reports(made: dict[str, Any], page: str) -> None:
+    text = report.markdown(made)
+    assert "| sentiment | random | 40.0 | 60.0 | 10 | 0.68 | 1.250 | 0.125 | 1.500 | 0.750 |" in text
+    assert "| kitchen | 10 | 1,200 | 1.5 | 3.0 |" in text
+    headings = re.findall("<h2>([^<]*)</h2>", page)
+    assert {"Adaptation", "Cost"} <= set(headings)
+    assert "1,200" in page.partition("<h2>Cost</h2>")[2]
+    bare = report.markdown(report.summarized(result(cells=[cell("news", "topic", 5, {"frozen": 0.9})])))
+    assert "## Adaptation" not in bare
+    assert "## Cost" in bare

@@ -22,10 +22,14 @@ def result(seed: int, frozen: list[float], random: list[float]) -> dict[str, Any
         "shots": 1,
         "query": 4,
         "similarity": 0.5,
+        "gradient_steps": 10 + seed,
         "seconds": 1.0,
+        "peak_memory_bytes": 100 - seed,
         "accuracy": {"frozen": frozen, "auto": [value + 0.1 for value in frozen], "random": random},
         "macro_f1": {"frozen": frozen},
         "curves": {},
+        "support_loss": {},
+        "query_loss": {},
         "curve_steps": [0],
         "chosen": {"auto": {"frozen": len(frozen)}},
     }
@@ -39,7 +43,7 @@ def test_seeds_are_put_together_so_that_equal_places_are_equal_episodes() -> Non
     assert cell["accuracy"]["frozen"] == [0.1, 0.5, 0.2, 0.3, 0.6]  # those with a random start first
     assert cell["accuracy"]["auto"] == pytest.approx([0.2, 0.6, 0.3, 0.4, 0.7])
     assert cell["chosen"] == {"auto": {"frozen": 5}}
-    assert cell["seconds"] == 2.0
+    assert (cell["gradient_steps"], cell["seconds"], cell["peak_memory_bytes"]) == (21, 2.0, 100)
     assert both["settings"]["seed"] == [0, 1]
     rows = {row["method"]: row for row in both["rows"]}
     assert rows["frozen"]["mean"] == pytest.approx(0.34)
