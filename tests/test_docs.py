@@ -1,0 +1,51 @@
+"""docs/recipes.md is true: its example builds as it says, and its mistakes are answered as it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from metapeft import build
+
+PAGE = (Path(__file__).parent.parent / "docs/recipes.md").read_text(encoding="utf-8")
+SHOWN = re.findall(r"\n\n```\n(.*?)```", PAGE, re.DOTALL)
+MISTAKES = {
+    "label 'spam'": ("    drop_labels: [spam]\n", ""),
+    "min_char:": ("min_chars", "min_char"),
+    "no column 'subjekt'": ("text: subject,", "text: subjekt,"),
+    "3 ways x 5 shots": ("", ""),
+}
+
+
+@pytest.fixture
+def example(in_tmp: Path) -> Path:
+    files = re.findall(r"^`([\w/.]+)`:\n\n```\w+\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
+    assert [name for name, _ in files] == ["tickets/train.csv", "tickets/test.csv", "mine.yaml"]
+    (in_tmp / "tickets").mkdir()
+    for name, text in files:
+        (in_tmp / name).write_text(text, encoding="utf-8")
+    return in_tmp
+
+
+@pytest.mark.usefixtures("example")
+def test_the_example_builds_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    command, *lines = next(text for text in SHOWN if "tasks=[tickets]" in text).splitlines()
+    assert build.main(command.split()[4:]) == 0
+    streams = capsys.readouterr()
+    said = (streams.err + streams.out).splitlines()
+    untimed = [[line for line in each if not line.startswith("took")] for each in (said, lines)]
+    assert untimed[0] == untimed[1]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_answered_as_shown(example: Path, mistake: str, capsys: pytest.CaptureFixture[str]) -> None:
+    right, wrong = MISTAKES[mistake]
+    recipe = (example / "mine.yaml").read_text(encoding="utf-8")
+    assert right in recipe
+    (example / "mine.yaml").write_text(recipe.replace(right, wrong), encoding="utf-8")
+    more = [] if right else ["episodes.shots=5"]
+    order = ["recipe=mine.yaml", "files.tickets=tickets", "tasks=[tickets]", "quiet=true", *more]
+    assert build.main(order) == 2
+    assert capsys.readouterr().err == next(text for text in SHOWN if text.startswith("error") and mistake in text)
