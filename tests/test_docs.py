@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def example(in_tmp: Path) -> Path:
 @pytest.mark.usefixtures("example")
 def test_the_example_builds_as_shown(capsys: pytest.CaptureFixture[str]) -> None:
     command, *lines = next(text for text in SHOWN if "tasks=[tickets]" in text).splitlines()
-    assert build.main(command.split()[4:]) == 0
+    assert build.main(shlex.split(command)[4:]) == 0
     streams = capsys.readouterr()
     said = (streams.err + streams.out).splitlines()
     untimed = [[line for line in each if not line.startswith("took")] for each in (said, lines)]
