@@ -1,4 +1,4 @@
-"""docs/recipes.md is true: its example builds as it says, and its mistakes are answered as it says."""
+"""The pages of docs/ are true: their Python runs, the example of a recipe builds as shown, mistakes are answered so."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 
 from metapeft import build
 
-PAGE = (Path(__file__).parent.parent / "docs/recipes.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = (DOCS / "recipes.md").read_text(encoding="utf-8")
+USAGE = (DOCS / "usage.md").read_text(encoding="utf-8")
 SHOWN = re.findall(r"\n\n```\n(.*?)```", PAGE, re.DOTALL)
 MISTAKES = {
     "label 'spam'": ("    drop_labels: [spam]\n", ""),
@@ -50,3 +52,14 @@ def test_mistakes_are_answered_as_shown(example: Path, mistake: str, capsys: pyt
     order = ["recipe=mine.yaml", "files.tickets=tickets", "tasks=[tickets]", "quiet=true", *more]
     assert build.main(order) == 2
     assert capsys.readouterr().err == next(text for text in SHOWN if text.startswith("error") and mistake in text)
+
+
+@pytest.mark.usefixtures("in_tmp", "hub")
+def test_the_python_blocks_run() -> None:
+    assert build.main(["recipe=sentiment", "data=synthetic", "quiet=true"]) == 0
+    blocks = re.findall(r"```python\n(.*?)```", USAGE, re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        scope: dict[str, object] = {}
+        exec(block, scope)
+        assert len(scope["query_x"]) == len(scope["query_y"]) == 50  # type: ignore[arg-type]
