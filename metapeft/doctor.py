@@ -61,6 +61,7 @@ class Finding:
 
     @property
     def state(self) -> str:
+        """``FAULT``, ``warning`` or ``ok``."""
         return "FAULT" if self.stops else "warning" if self.remedy else "ok"
 
 

@@ -1,27 +1,13 @@
-"""The README is true: its Python runs, and its table counts what the recipes hold."""
+"""The README is true: its table counts what the recipes hold. Its tour is tested in `test_tour`."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import pytest
-
-from metapeft import build
 from metapeft.recipes import registry
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.usefixtures("in_tmp", "hub")
-def test_the_python_blocks_run() -> None:
-    assert build.main(["recipe=sentiment", "data=synthetic", "quiet=true"]) == 0
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3
-    for block in blocks:
-        scope: dict[str, object] = {}
-        exec(block, scope)
-        assert len(scope["query_x"]) == len(scope["query_y"]) == 50  # type: ignore[arg-type]
 
 
 def test_the_table_counts_the_tasks() -> None:

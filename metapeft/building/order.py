@@ -42,6 +42,7 @@ class Order:
     overrides: dict[str, Any] = field(default_factory=dict)
 
     def episodes(self, planned: PlannedTask) -> EpisodeDefaults:
+        """Episode settings of a task: the recipe's, with what the command line says in their place."""
         return EpisodeDefaults.model_validate({**planned.episodes.model_dump(), **self.overrides})
 
     def split(self) -> tuple[list[PlannedTask], list[tuple[PlannedTask, FilesSource]]]:
@@ -115,15 +116,18 @@ class Session:
             self._commits |= zip(wanted, threads.map(hub.head_commit, wanted.values()), strict=True)
 
     def commit(self, source: HubSource) -> str:
+        """Commit of a source's repository that is read."""
         return self._commits[source.path, source.revision]
 
     def resolved(self, source: HubSource) -> hub.Resolved:
+        """Commit and files of a source, asked for once."""
         key = source.model_dump_json()
         if key not in self._resolved:
             self._resolved[key] = hub.resolve(source, [*source.splits.support, *source.splits.query])
         return self._resolved[key]
 
     def files(self, source: FilesSource, patterns: list[str], where: str) -> list[Path]:
+        """Files of the user's folder that match the patterns."""
         return tables.files_matching(Path(self.folders[source.name]).expanduser(), patterns, where)
 
 

@@ -45,6 +45,7 @@ class KindReport:
     faults: dict[str, list[str]] = field(default_factory=dict)
 
     def fault(self, check: str, line: str) -> None:
+        """Note what a check found."""
         self.faults.setdefault(check, []).append(line)
 
 

@@ -36,6 +36,7 @@ class Families(Strict):
         return self
 
     def admit(self, family: str) -> bool:
+        """Whether tasks of this family may be drawn."""
         return (not self.include or family in self.include) and family not in self.exclude
 
 

@@ -61,16 +61,20 @@ class WithFrozen:
 
     @property
     def hidden_size(self) -> int:
+        """Twice the backbone's: frozen and adapted features side by side."""
         return 2 * self.backbone.hidden_size
 
     def prefix(self, x: Any, lengths: Any = None, depth: int = 0) -> Beside:
+        """As `Backbone.prefix`; the frozen features are computed here too."""
         hidden = self.backbone.prefix(x, lengths, depth)
         return Beside(hidden, unit(self.backbone.pool(self.backbone.suffix(hidden, None, 1.0, depth))))
 
     def suffix(self, hidden: Beside, adapter: Adapter | None = None, scale: float = 1.0, depth: int = 0) -> Beside:
+        """As `Backbone.suffix`; the frozen features stay as they are."""
         return Beside(self.backbone.suffix(hidden.hidden, adapter, scale, depth), hidden.frozen)
 
     def pool(self, hidden: Beside) -> mx.array:
+        """Both features as one of length 1, float32 ``(n, hidden_size)``: see `beside`."""
         return beside(hidden.frozen, unit(self.backbone.pool(hidden.hidden)), self.mix)
 
 

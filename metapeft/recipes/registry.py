@@ -63,6 +63,7 @@ class Plan:
 
     @property
     def name(self) -> str:
+        """The recipe's name; a synthetic counterpart says that it is one."""
         return f"{self.recipe.name}-synthetic" if self.synthetic else self.recipe.name
 
 

@@ -30,6 +30,7 @@ class Table:
 
     @property
     def columns(self) -> list[str]:
+        """Names of the columns, in order."""
         return list(self._dataset.column_names)
 
     def class_names(self, column: str) -> list[str] | None:

@@ -35,11 +35,13 @@ class Sides:
 
     @property
     def name(self) -> str:
+        """The task's id; of a domain-shift pair ``support->query``."""
         first, second = self.support_task.config.task_id, self.query_task.config.task_id
         return first if first == second else f"{first}->{second}"
 
     @property
     def has_classes(self) -> bool:
+        """Whether there are classes to draw episodes by."""
         return len(self.class_ids) > 0
 
     @property

@@ -27,6 +27,7 @@ class Ragged:
         return len(self.offsets) - 1
 
     def row(self, index: int) -> np.ndarray:
+        """The values of one row, ``(length,)``; a view."""
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
     def lengths(self) -> np.ndarray:

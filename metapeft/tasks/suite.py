@@ -38,6 +38,7 @@ class SuiteTask:
 
     @property
     def episodes(self) -> EpisodeDefaults:
+        """How episodes are drawn unless the caller says otherwise."""
         return EpisodeDefaults.model_validate(self.entry["episodes"])
 
 

@@ -22,6 +22,8 @@ Language = Literal["python", "javascript"]
 
 
 class CodeParams(Params):
+    """Parameters of the generators ``code_python`` and ``code_javascript``."""
+
     style: one_of(STYLES)  # type: ignore[valid-type]
     difficulty: float = Field(default=0.5, ge=0, le=1, description="share of functions that also map what they keep")
 

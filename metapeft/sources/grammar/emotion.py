@@ -41,15 +41,19 @@ def wordings() -> dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, .
 
 
 class EmotionParams(ClassificationParams):
+    """Parameters of the generator ``emotion``."""
+
     domain: one_of(tuple(OPENINGS)) = "diary"  # type: ignore[valid-type]
     classes: int = Field(default=6, ge=2, le=8, description="the first so many emotions")
 
 
 def emotion_labels(params: EmotionParams) -> list[str]:
+    """Names of the emotions, in the order of their ids."""
     return list(wordings())[: params.classes]
 
 
 def emotion_maker(params: EmotionParams) -> Callable[[Draw, str], Row]:
+    """A function that makes a text that shows an emotion, from a source of chance and a label."""
     known, names, openings = wordings(), emotion_labels(params), phrases(OPENINGS[params.domain])
     difficulty = params.difficulty
 

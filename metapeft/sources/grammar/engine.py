@@ -86,6 +86,7 @@ class Draw:
         return self._numbers.pop()
 
     def chance(self, probability: float) -> bool:
+        """Whether something of this probability, 0 to 1, happens."""
         return self.uniform() < probability
 
     def below(self, bound: int) -> int:
@@ -189,6 +190,7 @@ def sentence(text: str) -> str:
 
 
 def capitalized(text: str) -> str:
+    """The text with a capital first letter; the rest stays."""
     return text[:1].upper() + text[1:]
 
 

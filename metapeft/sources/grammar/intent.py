@@ -33,6 +33,8 @@ def wordings(domain: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
 
 
 class IntentParams(ClassificationParams):
+    """Parameters of the generator ``intent``."""
+
     domain: one_of(DOMAINS)  # type: ignore[valid-type]
     classes: int | None = Field(default=None, ge=2, description="the first so many intents; without it, all")
 
@@ -45,10 +47,12 @@ class IntentParams(ClassificationParams):
 
 
 def intent_labels(params: IntentParams) -> list[str]:
+    """Names of the intents, in the order of their ids."""
     return list(wordings(params.domain))[: params.classes]
 
 
 def intent_maker(params: IntentParams) -> Callable[[Draw, str], Row]:
+    """A function that makes a request with an intent, from a source of chance and a label."""
     known = wordings(params.domain)
     names = intent_labels(params)
     difficulty = params.difficulty

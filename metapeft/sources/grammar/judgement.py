@@ -23,6 +23,8 @@ REASONS = {question: (phrases(pro), phrases(con)) for question, (pro, con) in le
 
 
 class JudgementParams(ClassificationParams):
+    """Parameters of the generator ``judgement``."""
+
     task: one_of(tuple(LABELS))  # type: ignore[valid-type]
 
 
@@ -79,10 +81,12 @@ _TASKS = {"irony": _irony, "offensive": _offensive, "stance": _stance}
 
 
 def judgement_labels(params: JudgementParams) -> list[str]:
+    """Names of the judgements, in the order of their ids."""
     return list(LABELS[params.task])
 
 
 def judgement_maker(params: JudgementParams) -> Callable[[Draw, str], Row]:
+    """A function that makes a text to be judged, from a source of chance and a label."""
     pieces_of, difficulty = _TASKS[params.task], params.difficulty
 
     def make(draw: Draw, label: str) -> Row:

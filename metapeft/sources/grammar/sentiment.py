@@ -42,15 +42,19 @@ OPPOSITE = {"positive": "negative", "negative": "positive"}
 
 
 class SentimentParams(ClassificationParams):
+    """Parameters of the generator ``sentiment``."""
+
     domain: one_of(tuple(ASPECTS))  # type: ignore[valid-type]
     classes: Literal[2, 3] = 2
 
 
 def sentiment_labels(params: SentimentParams) -> list[str]:
+    """Names of the classes, in the order of their ids."""
     return ["negative", "positive"] if params.classes == 2 else ["negative", "neutral", "positive"]
 
 
 def sentiment_maker(params: SentimentParams) -> Callable[[Draw, str], Row]:
+    """A function that makes a review or tweet with a sentiment, from a source of chance and a label."""
     things, about = items(params.domain), aspects(params.domain)
     difficulty = params.difficulty
     tweets = params.domain == "tweets"

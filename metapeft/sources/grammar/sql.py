@@ -16,6 +16,8 @@ from metapeft.sources.grammar.sql_lexicon import TABLES, Table
 
 
 class SqlParams(Params):
+    """Parameters of the generator ``sql``."""
+
     domain: one_of((*TABLES, "any")) = "any"  # type: ignore[valid-type]
     tables: Literal[1, 2] = Field(default=1, description="2: the owner (supplier, teacher …) has a table of its own")
     difficulty: float = Field(default=0.5, ge=0, le=1)
@@ -139,6 +141,7 @@ def _subset(draw: Draw, table: Table) -> Table:
 
 
 def sql_maker(params: SqlParams) -> Callable[[Draw, str], Row]:
+    """A function that makes a question and its query, from a source of chance; it has no use for a label."""
     domains = tuple(TABLES) if params.domain == "any" else (params.domain,)
 
     def make(draw: Draw, label: str) -> Row:

@@ -18,12 +18,15 @@ STYLES = ("abstractive", "extractive", "bullets")
 
 
 class SummarizationParams(Params):
+    """Parameters of the generator ``summarization``."""
+
     domain: one_of(tuple(STORIES))  # type: ignore[valid-type]
     style: one_of(STYLES)  # type: ignore[valid-type]
     difficulty: float = Field(default=0.5, ge=0, le=1)
 
 
 def summarization_maker(params: SummarizationParams) -> Callable[[Draw, str], Row]:
+    """A function that makes a text and its summary, from a source of chance; it has no use for a label."""
     stories = STORIES[params.domain]
     dialogue = params.domain == "dialogue"
 

@@ -16,15 +16,19 @@ from metapeft.sources.grammar.tagging_lexicon import HARD, NAMES, PARTS, TEMPLAT
 
 
 class TaggingParams(Params):
+    """Parameters of the generator ``tagging``."""
+
     domain: one_of(tuple(NAMES))  # type: ignore[valid-type]
     difficulty: float = Field(default=0.5, ge=0, le=1)
 
 
 def entity_types(params: TaggingParams) -> list[str]:
+    """Names of the entity types of the domain."""
     return list(NAMES[params.domain])
 
 
 def tagging_maker(params: TaggingParams) -> Callable[[Draw, str], Row]:
+    """A function that makes words and their tags, from a source of chance; it has no use for a label."""
     names, hard, templates = NAMES[params.domain], HARD[params.domain], TEMPLATES[params.domain]
     marks = {f"<{kind}>": kind for kind in names}
     slots = {**PARTS, **{kind: f"<{kind}>" for kind in names}}  # the first filling leaves a mark for each name

@@ -27,6 +27,8 @@ STYLES = tuple(MAIN)
 
 
 class TopicParams(ClassificationParams):
+    """Parameters of the generator ``topic``."""
+
     style: one_of(STYLES)  # type: ignore[valid-type]
     classes: int = Field(default=8, ge=4, le=20, description="the first so many topics of the style")
 
@@ -39,10 +41,12 @@ class TopicParams(ClassificationParams):
 
 
 def topic_labels(params: TopicParams) -> list[str]:
+    """Names of the topics, in the order of their ids."""
     return list(BANKS[params.style])[: params.classes]
 
 
 def topic_maker(params: TopicParams) -> Callable[[Draw, str], Row]:
+    """A function that makes a text on a topic, from a source of chance and a label."""
     names = topic_labels(params)
     terms = {name: words(BANKS[params.style][name]) for name in names}
     templates, asides = MAIN[params.style], ASIDES[params.style]
