@@ -52,7 +52,9 @@ class EvaluateConfig(BaseModel):
     )
     curve_episodes: int = Field(default=0, ge=0, description="episodes that are read after 0, 1, 2, 3, 5, 10 steps")
     rows: int = Field(default=2000, ge=16, description="rows of each pool that episodes are drawn from")
-    prior_episodes: int = Field(default=30, ge=1, description="episodes a validation task for the prior of auto")
+    prior_episodes: int = Field(
+        default=30, ge=1, description="episodes a validation task for the prior of auto, and to tune baselines on"
+    )
     folds: int = Field(default=5, ge=2, description="of the cross-validation of auto")
     seed: int = Field(default=0, ge=0, description="of the episodes")
     html: bool = Field(default=True, description="write report.html too (needs matplotlib)")

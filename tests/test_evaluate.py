@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from metapeft import build, evaluate, train
+from metapeft.evaluation import run
 from metapeft.evaluation.protocol import origin_of
 from metapeft.evaluation.run import Evaluation
 
@@ -106,6 +107,37 @@ def test_baselines_need_scikit_learn_before_the_first_episode(
     assert call(trained, tmp_path / "out", "baselines=true") == 2
     assert 'pip install "metapeft[eval]"' in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_baselines_are_tuned_on_validation_tasks_once(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sklearn")
+    met: list[str] = []
+    given = run.tuned
+
+    def watched(episodes: Any, *rest: Any) -> Any:
+        episodes = list(episodes)
+        met.extend(item.task_id for item, _ in episodes)
+        return given(episodes, *rest)
+
+    monkeypatch.setattr(run, "tuned", watched)
+    order = ["test=[quick_circles]", "shots=[1]", "baselines=true"]
+    assert call(trained, tmp_path, *order) == 0
+    result = result_of(tmp_path)
+    assert set(met) == set(result["validation"])
+    assert len(met) == 2 * 2 * len(result["validation"])  # at 1 and at 5 shots
+    lines = {line["method"]: line for line in result["tuned"]}
+    assert set(lines) == {"head only", "random", "fine-tune, 10 steps", "fine-tune, 50 steps"}  # points have no texts
+    for line in lines.values():
+        tried = dict(line["tried"])
+        assert tried[line["chosen"]] == max(tried.values())
+    assert "tuned       head only: C" in capsys.readouterr().out
+    assert "tuned on validation tasks" in (tmp_path / "report.md").read_text()
+    met.clear()
+    assert call(trained, tmp_path, *order) == 0
+    assert not met
+    assert result_of(tmp_path) == result
 
 
 def test_known_tasks_need_the_episode_track(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from metapeft.adapters.lora import LoraConfig
 from metapeft.backbones.backbone import Backbone
 from metapeft.episodes.episode import Episode
 from metapeft.episodes.sampler import EpisodeSampler
-from metapeft.evaluation.baselines import FINE_TUNE, MEAN, mean_adapter, without_steps
+from metapeft.evaluation.baselines import FINE_TUNE, MEAN, RANDOM, UNTUNED, from_random, mean_adapter, without_steps
 from metapeft.evaluation.metrics import macro_f1
 from metapeft.heads import accuracy
 from metapeft.meta import checkpoint as checkpoints
@@ -63,6 +63,7 @@ class Sizes(NamedTuple):
         folds: of the cross-validation of auto.
         seed: of the episodes.
         baselines: whether the controls have those of `baselines`.
+        tuned: hyperparameters of baselines and of ``random``, by method.
     """
 
     ways: int = 5
@@ -75,6 +76,7 @@ class Sizes(NamedTuple):
     folds: int = 5
     seed: int = 0
     baselines: bool = False
+    tuned: Mapping[str, float] = UNTUNED
 
 
 class Opened(NamedTuple):
@@ -271,12 +273,10 @@ def _controls(opened: Opened, task: Task, episode: Episode, item: Item, sizes: S
     if generated:
         swapped, _ = _right(opened, item._replace(embedding=_stranger(opened, task, episode.index)), generated, {})
         right |= {name.replace("hypernetwork", "shuffled"): value for name, value in swapped.items()}
-    # a longer curve begins as a shorter one: the baselines leave "random" as it is
-    steps = max(FINE_TUNE.values()) if sizes.baselines else sizes.random_steps
-    curve = random_curve(opened.setup.learner, opened.lora, item, steps, episode.index)
-    right["random"] = curve[sizes.random_steps]
+    steps = {RANDOM: sizes.random_steps} | (FINE_TUNE if sizes.baselines else {})
+    right |= from_random(opened.setup.learner, opened.lora, item, episode.index, steps, sizes.tuned)
     if sizes.baselines:
-        right |= {name: curve[taken] for name, taken in FINE_TUNE.items()} | without_steps(item, episode)
+        right |= without_steps(item, episode, sizes.tuned)
     if opened.averaged is not None:
         logits = read(opened.setup, opened.method, opened.averaged, item, [Candidate(MEAN, 0, mix)])
         right |= {name: float(accuracy(each, item.query.labels)) for name, each in logits.items()}

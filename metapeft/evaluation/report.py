@@ -40,6 +40,9 @@ HOW = (
     "sign-flip test, two-sided, without a correction for the number of tests. A mean over tasks weighs them alike."
 )
 
+TUNED = ["tuned on validation tasks", "parameter", "chosen", "tried, and accuracy there in %"]
+CHOSEN = "Hyperparameters of baselines were chosen by accuracy on episodes of the validation tasks."
+
 
 def summarized(result: Result, seed: int = 0) -> Result:
     """The result with its rows, criteria and comparisons; what takes time is done here, once.
@@ -81,6 +84,8 @@ def markdown(result: Result) -> str:
     lines += ["", "## Paired differences", "", "Points, mean over tasks and shots, 95 % interval, sign-flip p.", ""]
     lines += [f"- {_plain(_compared(pair))}" for pair in result["comparisons"]]
     lines += ["", "## How it was made", "", _plain(HOW), ""]
+    if result.get("tuned"):
+        lines += [*_grid(TUNED, _tuned(result)), "", _plain(CHOSEN), ""]
     lines += _grid(["setting", "value"], _settings(result))
     return "\n".join(lines) + "\n"
 
@@ -142,8 +147,13 @@ def html(result: Result) -> str:
     parts += ["<h2>Full table</h2>", _full_table(result)]
     parts += ["<h2>How it was made</h2>", element("p", HOW), "<dl>"]
     parts += [element("dt", name) + element("dd", about) for name, about in _methods(result)]
+    parts.append("</dl>")
+    if result.get("tuned"):
+        kinds = ["", "figures", "figures"]
+        tried = table(TUNED, [row(cells, kinds) for cells in _tuned(result)], kinds, label="Tuned")
+        parts += [element("p", CHOSEN), tried]
     rows = [row(cells) for cells in _settings(result)]
-    parts += ["</dl>", table(["setting", "value"], rows, label="Settings")]
+    parts += [table(["setting", "value"], rows, label="Settings")]
     return page(_title(result), parts)
 
 
@@ -262,6 +272,15 @@ def _settings(result: Result) -> list[list[str]]:
     walk("", result["settings"])
     first = [[key, str(result[key])] for key in ("suite", "origin", "checkpoint", "backbone", "mix")]
     return first + [list(each) for each in flat.items()]
+
+
+def _tuned(result: Result) -> list[list[str]]:
+    """A line a baseline with a hyperparameter."""
+    lines = []
+    for each in result["tuned"]:
+        tried = ", ".join(f"{value:g}: {tables.percent(accuracy)}" for value, accuracy in sorted(each["tried"]))
+        lines.append([each["method"], each["parameter"], f"{each['chosen']:g}", tried])
+    return lines
 
 
 def _methods(result: Result) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,12 @@ import numpy as np
 
 from metapeft import atomic
 from metapeft.embeddings.similarity import rank_correlation
+from metapeft.episodes.episode import Episode
 from metapeft.errors import EpisodeError
-from metapeft.evaluation.baselines import scikit_learn
+from metapeft.evaluation.baselines import TRIED, scikit_learn, tuned
 from metapeft.evaluation.bench import (
+    PRIOR_SEED,
+    PRIOR_SHOTS,
     TEST_SEED,
     Opened,
     Sizes,
@@ -27,6 +31,8 @@ from metapeft.evaluation.protocol import Origin, check_apart, episodes_sha256, o
 from metapeft.evaluation.report import html as report_html
 from metapeft.evaluation.report import markdown, summarized
 from metapeft.evaluation.tables import Cell, columns, percent
+from metapeft.meta.methods import Item
+from metapeft.meta.outer_loop import item_of
 from metapeft.meta.run import tasks_of_suites
 from metapeft.meta.select import Prior
 from metapeft.meta.stream import limited, split_tasks, with_rows
@@ -73,8 +79,9 @@ class Evaluation:
         self.tracks = self._tracks(facts)
         self.settings = settings_of(config, facts) | {"suites": [suite.sha256 for suite in suites]}
         self.out = Path(config.out) if config.out else default_out(config)
-        self.sizes = Sizes(**{name: getattr(config, name) for name in Sizes._fields})
+        self.sizes = Sizes(**{name: getattr(config, name) for name in Sizes._fields if name != "tuned"})
         self.prior: Prior | None = None
+        self.tuned: list[dict[str, Any]] = []
 
     def go(self) -> int:
         """Evaluate; returns the exit code."""
@@ -83,6 +90,8 @@ class Evaluation:
         print(f"test        {len(self.test)} tasks x {len(config.shots)} shots x {config.episodes} episodes")
         if self._origin() == "synthetic":
             print("            SYNTHETIC: figures say nothing about real text")
+        if config.baselines:
+            self._tune()
         cells: list[Cell] = []
         for task in (limited(task, config.rows) for task in self.test):
             for shots in config.shots:
@@ -100,6 +109,29 @@ class Evaluation:
             print(f"{line['verdict']:<13} {line['criterion']}: {line['method']}, {line['scope']}")
         print("report      " + ", ".join(map(str, written)))
         return 0
+
+    def _tune(self) -> None:
+        """Choose the baselines' hyperparameters on the validation tasks, or take what was chosen before."""
+        path = self.out / "tuned.json"
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if kept.get("settings") != self.settings:
+            print("tuning      baselines, on the validation tasks", flush=True)
+            learner, lora = self.opened.setup.learner, self.opened.lora
+            lines = tuned(self._validation_episodes(), learner, lora, self.sizes.random_steps)
+            kept = json.loads(json.dumps({"settings": self.settings, "tuned": lines}))
+            atomic.write_text(path, atomic.canonical_json(kept))
+        self.tuned = kept["tuned"]
+        chosen = {each["method"]: each["chosen"] for each in self.tuned}
+        self.sizes = self.sizes._replace(tuned={**self.sizes.tuned, **chosen})
+        print("tuned       " + "; ".join(f"{e['method']}: {e['parameter']} {e['chosen']:g}" for e in self.tuned))
+
+    def _validation_episodes(self) -> Iterator[tuple[Item, Episode]]:
+        """Those of the prior."""
+        for task in (limited(task, self.sizes.rows) for task in self.validation):
+            for shots in PRIOR_SHOTS:
+                drawn = sampler(self.opened, task, shots, self.sizes, PRIOR_SEED)
+                for episode in drawn.episodes(0, self.config.prior_episodes):
+                    yield item_of(episode, task, self.opened.states, None), episode
 
     def _cell(self, task: Task, shots: int) -> Cell:
         """A finished cell, or the cell computed."""
@@ -196,6 +228,7 @@ class Evaluation:
                 "validation": facts["validation"],
                 "mix": facts["mix"],
                 "settings": self.settings,
+                "tuned": self.tuned,
                 "rows_left_out": self.dropped,
                 "cells": kept,
                 "similarity_and_gain": similarity_and_gain(kept, facts["mix"]),
@@ -222,6 +255,8 @@ def settings_of(config: EvaluateConfig, facts: dict[str, Any]) -> dict[str, Any]
     """What the figures of a cell depend on: all but which cells there are and where they go."""
     watching = {"suite", "more", "checkpoint", "out", "test", "shots", "html", "track", "backbone"}
     settings = config.model_dump(exclude=watching) | {"checkpoint": facts["settings"], "step": facts["step"]}
+    if config.baselines:
+        settings["tried"] = TRIED
     return json.loads(json.dumps(settings))
 
 

@@ -24,10 +24,12 @@ def accuracies(setup: Setup, method: Method, meta: Any, item: Item, steps: int) 
     return [float(accuracy(each, item.query.labels)) for each in logits]
 
 
-def random_curve(learner: Learner, lora: LoraConfig, item: Item, steps: int, number: int) -> list[float]:
-    """Query accuracy of a random adapter and a random linear head after 0, 1, … `steps` steps of Adam at 0.01.
+def random_curve(
+    learner: Learner, lora: LoraConfig, item: Item, steps: int, number: int, rate: float = 0.01
+) -> list[float]:
+    """Query accuracy of a random adapter and a random linear head after 0, 1, … `steps` steps of Adam.
 
-    What one does without meta-learning; the rate is that of `scripts/baseline.py`.
+    What one does without meta-learning.
 
     Args:
         learner: says backbone, scale and depth.
@@ -35,6 +37,7 @@ def random_curve(learner: Learner, lora: LoraConfig, item: Item, steps: int, num
         item: the episode.
         steps: how many.
         number: of the episode; it says how adapter and head are drawn.
+        rate: learning rate of both.
     """
     network = learner.backbone
     assert isinstance(network, WithFrozen)
@@ -44,8 +47,8 @@ def random_curve(learner: Learner, lora: LoraConfig, item: Item, steps: int, num
     params = plain.start(random_adapter(network.backbone, lora, key), support, item.ways)
     state = adam().init(params)
     out = [float(accuracy(plain.logits(params, query.hidden), query.labels))]
-    for rate in rates_for(params, steps, 0.01):
-        params, state = adam().update(params, mx.grad(plain.loss)(params, support), rate, state)
+    for rates in rates_for(params, steps, rate):
+        params, state = adam().update(params, mx.grad(plain.loss)(params, support), rates, state)
         mx.eval(params, state)
         out.append(float(accuracy(plain.logits(params, query.hidden), query.labels)))
     return out
