@@ -96,6 +96,8 @@ def run(config: Config) -> int:
     """Run the script."""
     suite = Suite(config.suite)
     options = TRAIN | {"steps": config.steps, "rows": config.rows}
+    if config.backbone == "nano":
+        options["lora"] = TRAIN["lora"] | {"num_layers": 2}  # it has no more
     options |= _options(Path(config.train)) if config.train else {}
     for name in config.splits or split_names():
         split = read_split(name)

@@ -16,7 +16,7 @@ from typing import Any
 from metapeft.evaluation import tables
 from metapeft.evaluation.criteria import ALL, MET, MISSED, TITLES, UNMEASURED, criteria, figure, target
 from metapeft.evaluation.page import element, escaped, group, heading, page, row, shaded, table
-from metapeft.evaluation.panels import panels
+from metapeft.evaluation.panels import embeddings, every_task, panels
 
 Result = dict[str, Any]
 SYMBOLS = {MET: "✓ met", MISSED: "✗ missed", UNMEASURED: "– not measured"}
@@ -83,6 +83,8 @@ def markdown(result: Result) -> str:
     lines += ["", "## What auto chose", "", *chosen_lines(cells)]
     lines += ["", "## Paired differences", "", "Points, mean over tasks and shots, 95 % interval, sign-flip p.", ""]
     lines += [f"- {_plain(_compared(pair))}" for pair in result["comparisons"]]
+    if result.get("task_map"):
+        lines += ["", "## Task embeddings", "", *_grid(tables.CLUSTERING, tables.clustering(result["task_map"]))]
     lines += ["", "## How it was made", "", _plain(HOW), ""]
     if result.get("tuned"):
         lines += [*_grid(TUNED, _tuned(result)), "", _plain(CHOSEN), ""]
@@ -142,6 +144,8 @@ def html(result: Result) -> str:
         parts.append(f'<p class="banner" role="note">{escaped(banner)}</p>')
     parts += ["<h2>Success criteria</h2>", _criteria_table(result, whole=True)]
     parts += panels(result["cells"], result["mix"], result["comparisons"])
+    parts += every_task(result["cells"], result["rows"], result["mix"])
+    parts += embeddings(result.get("task_map"))
     parts += ["<h2>Accuracy of every method on every task</h2>", *_heat_maps(result)]
     parts += ["<h2>Success criteria by family</h2>", _criteria_table(result, whole=False)]
     parts += ["<h2>Full table</h2>", _full_table(result)]

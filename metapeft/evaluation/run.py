@@ -31,6 +31,7 @@ from metapeft.evaluation.protocol import Origin, check_apart, episodes_sha256, o
 from metapeft.evaluation.report import html as report_html
 from metapeft.evaluation.report import markdown, summarized
 from metapeft.evaluation.tables import Cell, columns, percent
+from metapeft.evaluation.task_map import task_map
 from metapeft.meta.methods import Item
 from metapeft.meta.outer_loop import item_of
 from metapeft.meta.run import tasks_of_suites
@@ -69,6 +70,7 @@ class Evaluation:
         seen = {*facts["training"], *facts["validation"]}
         others = [task.config.task_id for task in tasks if task.config.task_id not in seen]
         self.test, _ = split_tasks(tasks, config.test or others)
+        self.families = {task.config.task_id: task.config.task_family for task in tasks}
         if not self.test:
             raise EpisodeError(f"{config.suite}: no task is left that the checkpoint was not trained or validated on")
         self.validation = [task for task in tasks if task.config.task_id in facts["validation"]]
@@ -231,6 +233,9 @@ class Evaluation:
                 "tuned": self.tuned,
                 "rows_left_out": self.dropped,
                 "cells": kept,
+                "task_map": task_map(
+                    self.opened, {"validation": self.validation, "test": self.test}, self.families, config.ways
+                ),
                 "similarity_and_gain": similarity_and_gain(kept, facts["mix"]),
             }
         )

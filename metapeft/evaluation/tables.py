@@ -15,7 +15,7 @@ Every figure over several cells is a mean of the cells' means: a cell with more 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -191,6 +191,18 @@ def accuracy_table(
             shown = [percent(float(np.mean(f))) if len(f) == len(tasks) else "" for f in figures]
             means.append([str(shots), str(len(tasks)), *shown])
     return lines, means
+
+
+CLUSTERING = ["episodes of", "purity", "shuffled", "p", "silhouette", "shuffled", "p", "episodes"]
+
+
+def clustering(found: Mapping[str, Any]) -> list[list[str]]:
+    """Lines under `CLUSTERING`, of a `task_map`."""
+    names = ("purity", "shuffled_purity", "p_purity", "silhouette", "shuffled_silhouette", "p_silhouette")
+    return [
+        [line["scope"], *(f"{line[name]:.2f}".replace("-", "−") for name in names), str(line["episodes"])]
+        for line in found["clustering"]
+    ]
 
 
 def short(text: str, mix: float) -> str:
