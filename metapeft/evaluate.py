@@ -34,6 +34,11 @@ class EvaluateConfig(BaseModel):
         description="what the result promises: new episodes of known tasks, new classes of a known source, new sources "
         "of a known family, or a new family; a broken promise is refused. auto: says of each task what holds",
     )
+    apart: list[str] = Field(
+        default=[],
+        description="further tasks that the test must be apart from, as from training: two checkpoints with equal "
+        "lists read equal episodes",
+    )
     out: str | None = Field(default=None, description="folder of the result; default runs/evaluate/<run>")
     shots: Annotated[list[AtLeast1], Field(min_length=1)] = Field(
         default=[1, 5, 10, 20], description="support examples a class"

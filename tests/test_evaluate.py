@@ -151,6 +151,17 @@ def test_known_tasks_need_the_episode_track(
     assert result_of(tmp_path)["cells"][0]["track"] == "episode"
 
 
+def test_what_another_checkpoint_saw_is_kept_out_on_request(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = ["test=[quick_circles]", "shots=[1]", "track=family"]
+    assert call(trained, tmp_path, *order, "apart=[quick_spirals]") == 2
+    assert "shares the family points_nonlinear with training task 'quick_spirals'" in " ".join(
+        capsys.readouterr().err.replace(", the source", " ").split()
+    )
+    assert call(trained, tmp_path, *order) == 0
+
+
 def test_validation_tasks_must_be_at_hand(trained: tuple[Path, Path], tmp_path: Path, capsys) -> None:
     recipe = tmp_path / "other.yaml"
     recipe.write_text(

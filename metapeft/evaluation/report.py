@@ -32,6 +32,8 @@ METHODS = {
     "nearest neighbour": "the class of the support example with the highest cosine of frozen features",
     "tf-idf": "logistic regression on TF-IDF of tokens and pairs of them, without a network",
     "fine-tune": "as random, after so many gradient steps",
+    "multitask": "one adapter for all training tasks, trained beside a linear head for each, without meta-learning",
+    "single task": "the same for one training task, chosen on the validation tasks",
     "mean adapter": "the generated adapters of the training episodes averaged: one for all tasks",
 }
 HOW = (

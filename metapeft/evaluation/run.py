@@ -174,7 +174,8 @@ class Evaluation:
                 known[task_id] = origin_of(self.home[task_id], task_id)
             return known[task_id]
 
-        training, validation = ([origin(name) for name in facts[part] if name in self.home] for part in _PARTS)
+        known_tasks = {"training": sorted({*facts["training"], *self.config.apart}), "validation": facts["validation"]}
+        training, validation = ([origin(name) for name in known_tasks[part] if name in self.home] for part in _PARTS)
         seen = [*training, *validation]
         out: dict[str, str] = {}
         apart = []
@@ -258,10 +259,12 @@ def similarity_and_gain(cells: list[Cell], mix: float) -> dict[str, Any] | None:
 
 def settings_of(config: EvaluateConfig, facts: dict[str, Any]) -> dict[str, Any]:
     """What the figures of a cell depend on: all but which cells there are and where they go."""
-    watching = {"suite", "more", "checkpoint", "out", "test", "shots", "html", "track", "backbone"}
+    watching = {"suite", "more", "checkpoint", "out", "test", "shots", "html", "track", "backbone", "apart"}
     settings = config.model_dump(exclude=watching) | {"checkpoint": facts["settings"], "step": facts["step"]}
     if config.baselines:
         settings["tried"] = TRIED
+    if config.apart:
+        settings["apart"] = sorted(config.apart)
     return json.loads(json.dumps(settings))
 
 

@@ -25,6 +25,8 @@ from metapeft.evaluation.intervals import bootstrap_interval, paired_p_value
 Cell = dict[str, Any]
 STARTS = ("static", "hypernetwork", "shuffled")
 BASELINES = ("head only", "nearest neighbour", "tf-idf", "fine-tune, 10 steps", "fine-tune, 50 steps")
+# adapters of other checkpoints, which `scripts/benchmark_heldout.py` puts beside
+RIVALS = ("multitask", "multitask, auto", "single task", "single task, auto")
 NAMES = " + names"  # ends the name of a method for which the classes' names are examples too
 FACTS = ("task", "family", "track", "ways", "shots", "query", "similarity")
 
@@ -33,7 +35,7 @@ def columns(cells: Sequence[Cell], mix: float) -> list[str]:
     """The methods that a table shows: starts at the mix of training, without and with names, then baselines."""
     shown = ["frozen", *(f"{start}, mix {mix:g}" for start in STARTS), "random", "auto"]
     shown += [f"{name}{NAMES}" for name in shown if name != "random"]
-    shown += [*BASELINES, f"mean adapter, mix {mix:g}"]
+    shown += [*BASELINES, f"mean adapter, mix {mix:g}", *RIVALS]
     return [name for name in shown if any(name in cell["accuracy"] for cell in cells)]
 
 
@@ -45,6 +47,8 @@ def compared(mix: float) -> list[tuple[str, str]]:
         auto, frozen = f"auto{names}", f"frozen{names}"
         pairs += [(static, frozen), (own, frozen), (own, static), (own, swapped), (auto, frozen), (auto, static)]
         pairs += [(auto, "random"), (own, "random")]
+    static, own = (f"{start}, mix {mix:g}" for start in STARTS[:2])
+    pairs += [(name, rival) for rival in RIVALS for name in (("auto",) if "auto" in rival else (static, own))]
     return [*pairs, (f"auto{NAMES}", "frozen")]
 
 
