@@ -8,7 +8,8 @@
 - ``mean adapter, mix m``: the generated adapters of the training episodes averaged, one adapter for every task
 
 Multi-task LoRA and transfer from one task are checkpoints of their own: `metapeft.train method=multitask` and
-`metapeft.train training=[TASK]`. `metapeft.evaluate` reads them as ``static``.
+`metapeft.train method=multitask training=[TASK]`. `metapeft.evaluate` reads them as ``static``;
+`scripts/benchmark_heldout.py rivals=[multitask,single]` trains them and puts them beside.
 
 Their hyperparameters are chosen on validation tasks, see `tuned`: C of both regressions, and Adam's learning rate of a
 random start at each number of steps. The numbers of steps are fixed.

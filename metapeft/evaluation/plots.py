@@ -192,6 +192,7 @@ def places(title: str, marks: Sequence[Mark]) -> str:
         axes.set_xticks([])
         axes.set_yticks([])
         axes.margins(0.06)
+        axes.spines[:].set(visible=True, color=FAINT)
         axes.set_title(title)
         kinds = [axes.plot([], [], **look_of(number), markersize=7)[0] for number in range(len(families))]
         grey = {"color": INK, "marker": "o", "linestyle": ""}

@@ -87,7 +87,7 @@ def test_mixes_and_steps_of_a_start_are_one_share(drawn) -> None:
 
 def test_the_best_of_a_task_is_that_of_the_table_and_named(drawn) -> None:
     cells = [
-        cell("a", "f", 1, MEANS | {"random": 0.5, "auto": 0.65, "static, mix 0.25": 0.9}),  # a mix of no column
+        cell("a", "f", 1, MEANS | {"random": 0.5, "auto": 0.65, "static, mix 0.25": 0.9, "shuffled, mix 0.5": 0.8}),
         cell("b", "g", 5, {"frozen": 0.9, "auto": 0.85}),
     ]
     panels.every_task(cells, tables.rows_of(cells), 0.5)
