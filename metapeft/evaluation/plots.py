@@ -264,7 +264,7 @@ def dots(title: str, drawn: Sequence[Dot]) -> str:
         by_task(axes, lines, drawn)
         axes.set_title(title)
 
-    return _svg(5.6, 0.8 + 0.185 * len(lines), title, draw)
+    return _svg(4.6, 0.8 + 0.185 * len(lines), title, draw)
 
 
 def dot_style(method: str) -> dict[str, Any]:
