@@ -34,6 +34,11 @@ class EvaluateConfig(BaseModel):
         description="what the result promises: new episodes of known tasks, new classes of a known source, new sources "
         "of a known family, or a new family; a broken promise is refused. auto: says of each task what holds",
     )
+    apart: list[str] = Field(
+        default=[],
+        description="further tasks that the test must be apart from, as from training: two checkpoints with equal "
+        "lists read equal episodes",
+    )
     out: str | None = Field(default=None, description="folder of the result; default runs/evaluate/<run>")
     shots: Annotated[list[AtLeast1], Field(min_length=1)] = Field(
         default=[1, 5, 10, 20], description="support examples a class"
@@ -52,7 +57,9 @@ class EvaluateConfig(BaseModel):
     )
     curve_episodes: int = Field(default=0, ge=0, description="episodes that are read after 0, 1, 2, 3, 5, 10 steps")
     rows: int = Field(default=2000, ge=16, description="rows of each pool that episodes are drawn from")
-    prior_episodes: int = Field(default=30, ge=1, description="episodes a validation task for the prior of auto")
+    prior_episodes: int = Field(
+        default=30, ge=1, description="episodes a validation task for the prior of auto, and to tune baselines on"
+    )
     folds: int = Field(default=5, ge=2, description="of the cross-validation of auto")
     seed: int = Field(default=0, ge=0, description="of the episodes")
     html: bool = Field(default=True, description="write report.html too (needs matplotlib)")

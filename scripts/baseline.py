@@ -2,30 +2,27 @@
 
     python scripts/baseline.py suite=runs/suites/quickstart backbone=nano
 
-For every task and number of shots, a fixed set of episodes (`EpisodeSampler` by number). Each episode draws its adapter
-(A random, B zero) and its head anew, takes the gradient steps on its support set, and is read on its query set after
-0, 1, 2, 3, 5 and 10 steps. Beside it stands the frozen prototype: a cosine head on the frozen features, no step.
+For every task and number of shots, a fixed set of episodes. Each episode draws its adapter (A random, B zero) and its
+head anew, takes Adam steps on its support set, and is read on its query set after 0, 1, 2, 3, 5 and 10 steps. Beside it
+stands the frozen prototype: a cosine head on the frozen features, no step.
 
 Text backbones run the classification tasks, `backbone=mlp` (a random network of the task's dimension) runs the points
 tasks; other tasks are listed with the reason. The learning rate was tuned on nothing: one value for adapter and head.
 
-`OUT` gets `result.json`, `table.csv` (both with one row a task, method and step), `table.md`, and `accuracy.svg` and
-`accuracy.png` (both methods by task, after the last step; they need the extra `plots`); `rows.jsonl` grows a line as a
-task ends, and a second run goes on from it.
+`OUT` gets `result.json` (one row a task, method and step), `table.md`, and `accuracy.svg` and `accuracy.png` (both
+methods by task, after the last step; they need the extra `plots`); `rows.jsonl` grows a line as a task ends, and a
+second run goes on from it.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 # pyrefly: ignore[missing-import]
 import figures
@@ -33,9 +30,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from metapeft import atomic, cli
-from metapeft.adapters.lora import LoraConfig, first_layer, random_adapter
-from metapeft.backbones.backbone import Adapter, Backbone
-from metapeft.backbones.encoder import Encoder
+from metapeft.adapters.lora import LoraConfig
+from metapeft.backbones.backbone import Backbone
 from metapeft.backbones.load import load_backbone
 from metapeft.backbones.mlp import make_mlp
 from metapeft.backbones.tokens import check_tokenizer
@@ -43,13 +39,16 @@ from metapeft.building.card import SYNTHETIC_BANNER
 from metapeft.episodes import EpisodeSampler
 from metapeft.errors import EpisodeError, SuiteError
 from metapeft.evaluation.intervals import bootstrap_interval
-from metapeft.heads import Head, cosine_head, linear_head
-from metapeft.meta.inner_loop import Examples, Trace, adapt, episode_hidden
-from metapeft.meta.learner import adam, sgd
-from metapeft.meta.prefix_cache import PrefixCache
-from metapeft.mlx import mx
-from metapeft.tasks.sampling import key_of
+from metapeft.evaluation.plots import Point
+from metapeft.heads import accuracy, cosine_head
+from metapeft.meta.methods import Item
+from metapeft.meta.outer_loop import item_of
+from metapeft.meta.readings import random_curve
+from metapeft.meta.run import learner_of
+from metapeft.meta.states import PoolStates
+from metapeft.meta.stream import limited, sampler_of
 from metapeft.tasks.suite import Suite, SuiteTask
+from metapeft.tasks.task import Task
 
 DESCRIPTION = "Random LoRA and a random linear head on every task of a suite, beside the frozen prototype."
 EXAMPLES = [
@@ -60,9 +59,6 @@ EXAMPLES = [
 MLP = "mlp"
 RANDOM, FROZEN = "random_lora_random_head", "frozen_prototype"
 READ_AFTER = (0, 1, 2, 3, 5, 10)
-TIMED = 5  # episodes that are run once more, without reading the query set, for the seconds of an adaptation
-CACHE_BYTES = 512 * 2**20
-OPTIMIZERS = {"adam": adam, "sgd": sgd}
 
 
 class Config(BaseModel):
@@ -80,11 +76,12 @@ class Config(BaseModel):
     query: int = Field(default=15, ge=1, description="query examples a class, or what the task can give")
     steps: int = Field(default=10, ge=0, description="gradient steps")
     episodes: int = Field(default=100, ge=1, description="episodes of each task")
-    optimizer: Literal["adam", "sgd"] = Field(default="adam", description="gradient rule of the inner loop")
     learning_rate: float = Field(default=0.01, ge=0, description="of adapter and head alike; tuned on nothing")
     rank: int = Field(default=8, ge=1, description="LoRA rank")
     num_layers: int = Field(default=2, ge=1, description="how many of the last blocks carry an adapter")
-    seed: int = Field(default=0, ge=0, description="of episodes, adapters, heads and intervals")
+    rows: int = Field(default=2000, ge=16, description="rows of each pool that episodes are drawn from")
+    max_tokens: int = Field(default=64, ge=4, description="longer texts are cut here")
+    seed: int = Field(default=0, ge=0, description="of episodes and intervals")
     figure: bool = Field(default=True, description="draw accuracy.svg and accuracy.png too")
 
 
@@ -109,7 +106,7 @@ def run(config: Config) -> int:
     suite = Suite(config.suite)
     if config.backbone != MLP:
         check_tokenizer(suite, config.backbone)
-    backbones = _backbones(config)
+    backbone_of = _backbones(config)
     kind = "points" if config.backbone == MLP else "classification"
     tasks = [task for task in suite.tasks if task.kind == kind]
     skipped = [Skipped(task.id, task.kind, _why_not(task)) for task in suite.tasks if task.kind != kind]
@@ -117,41 +114,52 @@ def run(config: Config) -> int:
         raise SuiteError(
             f"{suite.path}: no task for backbone={config.backbone}; {skipped[0].task}: {skipped[0].reason}"
         )
-    out = Path(config.out) if config.out else _default_out(suite, config.backbone)
+    default = Path("runs/baseline") / f"{suite.path.resolve().name}-{Path(config.backbone).name}"
+    out = Path(config.out) if config.out else default
     atomic.write_text(out / "config.json", atomic.canonical_json(config.model_dump()))
     done = Done(out / "rows.jsonl", suite, config)
-    units = [(task, shots) for task in tasks for shots in config.shots]
     rows: list[dict[str, Any]] = []
-    for number, (task, shots) in enumerate(units, 1):
-        where = f"[{number}/{len(units)}] {task.id}, {shots} shots"
-        backbone = backbones(suite, task)
-        finished = done.rows(task.id, shots, backbone.digest)
-        if finished is not None:
-            print(f"{where}: done before")
-        else:
-            try:
-                sampler = largest_sampler(suite, task, shots, config)
-            except EpisodeError as error:
-                skipped.append(Skipped(task.id, task.kind, f"{shots} shots: {error}"))
-                print(f"{where}: skipped, {skipped[-1].reason}")
-                continue
+    for number, entry in enumerate(tasks, 1):
+        task = limited(suite.load(entry.id), config.rows)
+        backbone = backbone_of(task)
+        learner = learner_of(backbone, _lora(config), "cosine", 0.0)
+        states = PoolStates(backbone, learner.depth, config.max_tokens)  # the frozen layers see each text once
+        for shots in config.shots:
+            where = f"[{number}/{len(tasks)}] {entry.id}, {shots} shots"
+            finished = done.rows(entry.id, shots, backbone.digest)
             began = time.perf_counter()
-            finished = measure(backbone, task, sampler, config)
-            done.add(task.id, shots, backbone.digest, finished)
-            print(f"{where}: {_in_short(finished)}, {time.perf_counter() - began:.1f} s", flush=True)
-        rows += finished
+            if finished is None:
+                try:
+                    sampler = sampler_of(task, config.ways, shots, config.query, config.max_tokens, config.seed)
+                    if sampler.k_shot < shots:
+                        raise EpisodeError(f"task '{entry.id}' can give {sampler.k_shot} shots and no more")
+                except EpisodeError as error:
+                    skipped.append(Skipped(entry.id, entry.kind, f"{shots} shots: {error}"))
+                    print(f"{where}: skipped, {error}")
+                    continue
+                finished = measure(task, sampler, states, config, entry.entry["source"]["kind"])
+                done.add(entry.id, shots, backbone.digest, finished)
+            means = {(row["method"], row["steps"]): f"{100 * row['mean']:.1f} %" for row in finished}
+            said = f"{finished[0]['ways']} ways, prototype {means[FROZEN, 0]}, random {means[RANDOM, 0]}, "
+            said += f"after {config.steps} steps {means[RANDOM, config.steps]}"
+            print(f"{where}: {said}, {time.perf_counter() - began:.1f} s", flush=True)
+            rows += finished
     write(out, suite, config, rows, skipped)
     if config.figure and rows:
         plot(out, suite, config, rows)
     return 0
 
 
-def _backbones(config: Config) -> Callable[[Suite, SuiteTask], Backbone]:
+def _backbones(config: Config) -> Callable[[Task], Backbone]:
     """The network of a task: one for all texts, one a dimension for points."""
     if config.backbone != MLP:
         one = load_backbone(config.backbone)
-        return lambda suite, task: one
-    return lambda suite, task: make_mlp(suite.load(task.id).config.input_dim, seed=config.seed)
+        return lambda task: one
+    return lambda task: make_mlp(task.config.input_dim, seed=config.seed)
+
+
+def _lora(config: Config) -> LoraConfig:
+    return LoraConfig(config.rank, num_layers=config.num_layers)
 
 
 def _why_not(task: SuiteTask) -> str:
@@ -162,124 +170,51 @@ def _why_not(task: SuiteTask) -> str:
     return f"{task.kind} has no single label an example"
 
 
-def _default_out(suite: Suite, backbone: str) -> Path:
-    return Path("runs/baseline") / f"{suite.path.resolve().name}-{Path(backbone).name}"
-
-
-def _in_short(rows: Iterable[dict[str, Any]]) -> str:
-    by_steps = {(row["method"], row["steps"]): row for row in rows}
-    last = max(steps for _, steps in by_steps)
-    first = by_steps[RANDOM, 0]
-    return (
-        f"{first['ways']} ways, prototype {100 * by_steps[FROZEN, 0]['mean']:.1f} %, "
-        f"random {100 * first['mean']:.1f} %, after {last} steps {100 * by_steps[RANDOM, last]['mean']:.1f} %"
-    )
-
-
 # --- episodes
 
 
-def largest_sampler(suite: Suite, task: SuiteTask, shots: int, config: Config) -> EpisodeSampler:
-    """The sampler of the largest episodes that a task can give: first as many classes, then as many query examples.
-
-    Raises:
-        EpisodeError: it cannot give two classes of `shots` support and one query example.
-    """
-    only = suite.distribution(lambda other: other.id == task.id)
-    most = min(config.ways, len(task.entry["labels"]))
-    sizes = [(ways, query) for ways in range(most, 1, -1) for query in range(config.query, 0, -1)]
-    refused = EpisodeError(f"task '{task.id}' has {most} classes; an episode needs two")
-    for ways, query in sizes:
-        try:
-            return EpisodeSampler(only, shots, ways * query, n_way=ways, seed=config.seed)
-        except EpisodeError as error:
-            refused = error
-    raise refused
-
-
-def draw(backbone: Backbone, config: Config, index: int) -> tuple[Adapter, Head]:
-    """The random adapter and the random head of an episode: by seed and number alone."""
-    adapter_key, head_key = mx.random.split(mx.random.key(int(key_of("baseline", config.seed, index)[0])))
-    lora = LoraConfig(config.rank, num_layers=config.num_layers)
-    return random_adapter(backbone, lora, adapter_key), linear_head(head_key)
-
-
-def measure(backbone: Backbone, task: SuiteTask, sampler: EpisodeSampler, config: Config) -> list[dict[str, Any]]:
-    """Run the episodes of a task.
-
-    Returns:
-        One row a method and number of steps, in the fields of `_rows`.
-
-    Raises:
-        AdaptationError: a loss that is not a number; it names the episode.
-    """
-    depth = first_layer(backbone, draw(backbone, config, 0)[0])
-    # The frozen layers see each text once. Rows recur in the same order in every run, so the cache changes no figure.
-    cache = PrefixCache(backbone, depth, CACHE_BYTES) if isinstance(backbone, Encoder) and depth else None
+def measure(
+    task: Task, sampler: EpisodeSampler, states: PoolStates, config: Config, origin: str
+) -> list[dict[str, Any]]:
+    """Run the episodes of a task: one row a method and number of steps."""
+    learner = learner_of(states.backbone, _lora(config), "cosine", 0.0)
     read = sorted({step for step in READ_AFTER if step < config.steps} | {config.steps})
-
-    def adapted(support: Examples, query: Examples | None, index: int, steps: int) -> Trace:
-        adapter, head = draw(backbone, config, index)
-        rule, rate = OPTIMIZERS[config.optimizer](), config.learning_rate
-        name = f"{task.id}, number {index}"
-        after = read if query is not None else None
-        adapted = adapt(
-            backbone, adapter, head, support, steps, rate, query=query, read_after=after, optimizer=rule, name=name
-        )
-        return adapted.trace
-
-    def prototype(support: Examples, query: Examples | None, index: int) -> Trace:
-        untouched = draw(backbone, config, index)[0]  # B is zero: these are the frozen features
-        return adapt(backbone, untouched, cosine_head(), support, 0, query=query).trace
-
-    frozen, curves, kept = [], [], []
+    frozen, curves = [], []
     for episode in sampler.episodes(0, config.episodes):
-        support, query = episode_hidden(backbone, episode, depth, cache)
-        frozen.append(prototype(support, query, episode.index).query_accuracy)
-        curves.append(adapted(support, query, episode.index, config.steps).query_accuracy)
-        if len(kept) < TIMED:
-            kept.append((episode.index, support))
-    traces = {(FROZEN, 0): [prototype(support, None, index) for index, support in kept]}
-    traces |= {(RANDOM, step): [adapted(support, None, index, step) for index, support in kept] for step in read}
-    accuracies = {(FROZEN, 0): np.array(frozen)[:, 0]}
-    accuracies |= {(RANDOM, step): np.array(curves)[:, column] for column, step in enumerate(read)}
-    return [_row(task, sampler, config, *key, accuracies[key], traces[key]) for key in accuracies]
+        item = item_of(episode, task, states, None)
+        frozen.append(prototype(item))
+        curves.append(random_curve(learner, _lora(config), item, config.steps, episode.index, config.learning_rate))
+    accuracies = {(FROZEN, 0): np.array(frozen)}
+    accuracies |= {(RANDOM, step): np.array(curves)[:, step] for step in read}
+    rows = []
+    for (method, steps), values in accuracies.items():
+        low, high = bootstrap_interval(values, np.random.default_rng(config.seed))
+        assert isinstance(sampler.n_way, int)
+        rows.append(
+            {
+                "method": method,
+                "task": task.config.task_id,
+                "family": task.config.task_family,
+                "track": "episode",
+                "ways": sampler.n_way,
+                "shots": sampler.k_shot,
+                "query": sampler.query_size // sampler.n_way,
+                "steps": steps,
+                "metric": "accuracy",
+                "mean": float(values.mean()),
+                "ci95": [float(low), float(high)],
+                "episodes": config.episodes,
+                "origin": origin,
+            }
+        )
+    return rows
 
 
-def _row(
-    task: SuiteTask,
-    sampler: EpisodeSampler,
-    config: Config,
-    method: str,
-    steps: int,
-    accuracies: np.ndarray,
-    traces: list[Trace],
-) -> dict[str, Any]:
-    """A row of the results.
-
-    `adapt_seconds` is the median of `TIMED` episodes that were adapted without a look at the query set; the frozen
-    layers, which run once an example whatever the method, are not in it. `ci95` is (lower, upper).
-    """
-    low, high = bootstrap_interval(accuracies, np.random.default_rng(config.seed))
-    assert isinstance(sampler.n_way, int)
-    return {
-        "method": method,
-        "task": task.id,
-        "family": task.family,
-        "track": "episode",
-        "ways": sampler.n_way,
-        "shots": sampler.k_shot,
-        "steps": steps,
-        "metric": "accuracy",
-        "mean": float(accuracies.mean()),
-        "ci95": [float(low), float(high)],
-        "episodes": config.episodes,
-        "adapt_seconds": statistics.median(trace.seconds for trace in traces),
-        "gradient_steps": steps,
-        "peak_memory_bytes": max(trace.peak_memory_bytes for trace in traces),
-        "query": sampler.query_size // sampler.n_way,
-        "origin": task.entry["source"]["kind"],
-    }
+def prototype(item: Item) -> float:
+    """Query accuracy of a cosine head on frozen features."""
+    head = cosine_head()
+    fitted = head.init(item.support.hidden.frozen, item.support.labels, item.ways, head.default_meta(), None)
+    return float(accuracy(head.logits(fitted, item.query.hidden.frozen), item.query.labels))
 
 
 # --- what is there already
@@ -294,7 +229,7 @@ class Done:
     def __init__(self, path: Path, suite: Suite, config: Config):
         self._path = path
         settings = config.model_dump(exclude={"suite", "backbone", "out", "shots", "figure"})
-        self._settings = {"format": 1, "suite_sha256": suite.sha256} | settings
+        self._settings = {"format": 2, "suite_sha256": suite.sha256} | settings
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         whole = [line for line in lines if line.endswith("\n")]
         if len(whole) < len(lines):  # a killed run may leave half a line
@@ -320,9 +255,7 @@ class Done:
 
 
 def write(out: Path, suite: Suite, config: Config, rows: list[dict[str, Any]], skipped: list[Skipped]) -> None:
-    """Write the result and its tables, and show the latter."""
-    from rich.console import Console
-
+    """Write the result and its table, and show the latter."""
     manifest = suite.manifest
     result = {
         "script": "baseline",
@@ -334,18 +267,30 @@ def write(out: Path, suite: Suite, config: Config, rows: list[dict[str, Any]], s
         "rows": rows,
         "skipped": [asdict(item) for item in skipped],
     }
+    page = _markdown(suite, config, rows, skipped)
     atomic.write_text(out / "result.json", atomic.canonical_json(result))
-    atomic.write_text(out / "table.csv", _csv(rows))
-    atomic.write_text(out / "table.md", _markdown(suite, config, rows, skipped))
-    # a pipe or a file has no width of its own: leave every column whole there
-    console = Console() if sys.stdout.isatty() else Console(width=220)
+    atomic.write_text(out / "table.md", page)
+    print(f"\n{page}\n{len(rows)} rows; details in {out}")
+
+
+def _markdown(suite: Suite, config: Config, rows: list[dict[str, Any]], skipped: list[Skipped]) -> str:
+    manifest = suite.manifest
+    parts = [f"# Random LoRA and a random head on `{manifest['name']}`\n"]
     if manifest["origin"] == "synthetic":
-        console.print("[bold]SYNTHETIC: no real data. Figures measured here say nothing about real text.[/]")
-    if rows:
-        console.print(_rich("Accuracy, %, and half the width of its 95 % interval", _pivoted(rows)))
+        parts.append(SYNTHETIC_BANNER + "\n")
+    parts.append(
+        f"Suite `{manifest['name']}` {manifest['version']}, origin {manifest['origin']}, manifest "
+        f"`{suite.sha256[:12]}`. Backbone `{config.backbone}`.\n\n"
+        f"Accuracy on the query sets, %, ± half the width of a 95 % bootstrap interval over episodes. The columns "
+        f"`… steps` are a LoRA adapter of rank {config.rank} on the last {config.num_layers} blocks and a linear head, "
+        f"both drawn anew for each episode, after so many steps of Adam at learning rate "
+        f"{config.learning_rate:g}, which was tuned on nothing. `prototype` is a cosine prototype head on the frozen "
+        f"features. `query` counts examples a class. Seed {config.seed}.\n"
+    )
+    parts.append(_markdown_table(_pivoted(rows)) if rows else "No task could be run.\n")
     if skipped:
-        console.print(_rich("Left out", [asdict(item) for item in skipped]))
-    console.print(f"{len(rows)} rows; tables and details in {out}", markup=False, soft_wrap=True)
+        parts += ["## Left out\n", _markdown_table([asdict(item) for item in skipped])]
+    return "\n".join(parts)
 
 
 def _pivoted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -360,62 +305,17 @@ def _pivoted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(lines.values())
 
 
-def _rich(title: str, lines: list[dict[str, Any]]) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=box.SIMPLE)
-    for name in lines[0]:
-        number = any(isinstance(line[name], int) or "±" in str(line[name]) for line in lines)
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
-    for line in lines:
-        table.add_row(*("" if value is None else str(value) for value in line.values()))
-    return table
-
-
-def _csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    if rows:
-        ends = [row | {"ci95_low": row["ci95"][0], "ci95_high": row["ci95"][1]} for row in rows]
-        writer = csv.DictWriter(
-            text, [name for name in ends[0] if name != "ci95"], extrasaction="ignore", lineterminator="\n"
-        )
-        writer.writeheader()
-        writer.writerows(ends)
-    return text.getvalue()
-
-
-def _markdown(suite: Suite, config: Config, rows: list[dict[str, Any]], skipped: list[Skipped]) -> str:
-    manifest = suite.manifest
-    parts = [f"# Random LoRA and a random head on `{manifest['name']}`\n"]
-    if manifest["origin"] == "synthetic":
-        parts.append(SYNTHETIC_BANNER + "\n")
-    parts.append(
-        f"Suite `{manifest['name']}` {manifest['version']}, origin {manifest['origin']}, manifest "
-        f"`{suite.sha256[:12]}`. Backbone `{config.backbone}`.\n\n"
-        f"Accuracy on the query sets, %, ± half the width of a 95 % bootstrap interval over episodes. The columns "
-        f"`… steps` are a LoRA adapter of rank {config.rank} on the last {config.num_layers} blocks and a linear head, "
-        f"both drawn anew for each episode, after so many steps of {config.optimizer} at learning rate "
-        f"{config.learning_rate:g}, which was tuned on nothing. `prototype` is a cosine prototype head on the frozen "
-        f"features. `query` counts examples a class. Seed {config.seed}.\n"
-    )
-    parts.append(_markdown_table(_pivoted(rows)) if rows else "No task could be run.\n")
-    if skipped:
-        parts += ["## Left out\n", _markdown_table([asdict(item) for item in skipped])]
-    return "\n".join(parts)
-
-
 def _markdown_table(lines: list[dict[str, Any]]) -> str:
     cells = [list(lines[0]), ["---"] * len(lines[0])]
-    cells += [["" if value is None else str(value).replace("|", "\\|") for value in line.values()] for line in lines]
+    cells += [[str(value).replace("|", "\\|") for value in line.values()] for line in lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in cells) + "\n"
 
 
 def plot(out: Path, suite: Suite, config: Config, rows: list[dict[str, Any]]) -> None:
     """Draw the accuracy of both methods by task."""
-    percent = {
-        (row["method"], row["task"], row["shots"], row["steps"]): tuple(
-            100 * value for value in (row["mean"], *row["ci95"])
+    points = {
+        (row["method"], row["task"], row["shots"], row["steps"]): Point(
+            *(100 * value for value in (row["mean"], *row["ci95"]))
         )
         for row in rows
     }
@@ -425,8 +325,10 @@ def plot(out: Path, suite: Suite, config: Config, rows: list[dict[str, Any]]) ->
             row["family"],
             row["shots"],
             100 / row["ways"],
-            percent[FROZEN, row["task"], row["shots"], 0],
-            percent[RANDOM, row["task"], row["shots"], config.steps],
+            {
+                "frozen": points[FROZEN, row["task"], row["shots"], 0],
+                "random": points[RANDOM, row["task"], row["shots"], config.steps],
+            },
         )
         for row in rows
         if row["method"] == FROZEN

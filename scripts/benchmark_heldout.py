@@ -8,6 +8,14 @@ A split (`recipes/splits`) names what is tested on, what is validated on and wha
 Settings of training are `train=`, a YAML file of options of `metapeft.train`, or those below; they were chosen on
 validation tasks. Runs and finished cells are found again: a killed benchmark goes on where it was. With several seeds
 the episodes differ too, and a task's figures are over all of them.
+
+`rivals=[multitask,single]` trains two more adapters with the same settings, and reads them on the same episodes:
+
+- ``multitask``: one adapter for all training tasks, a linear head for each
+- ``single task``: one adapter for one training task. Candidates are the training tasks nearest to the validation tasks
+  in the task embedding, `candidates` of them; the one whose adapter does best on the validation tasks is taken
+
+Both are read as the learned base is (``static``), and with a choice of their own on the support set (``…, auto``).
 """
 
 from __future__ import annotations
@@ -16,7 +24,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -52,6 +60,9 @@ TRAIN: dict[str, Any] = {
 }
 
 
+VALIDATION_OF_SINGLES = 20  # episodes a validation task that choose among single tasks
+
+
 class Config(BaseModel):
     """What the script takes."""
 
@@ -74,6 +85,9 @@ class Config(BaseModel):
     episodes: int = Field(default=200, ge=2, description="episodes a task, number of shots and seed")
     control_episodes: int = Field(default=50, ge=2, description="of them with the controls too, see metapeft.evaluate")
     prior_episodes: int = Field(default=30, ge=1, description="episodes a validation task for the prior of auto")
+    baselines: bool = Field(default=False, description="those of metapeft.evaluate too")
+    rivals: list[Literal["multitask", "single"]] = Field(default=[], description="adapters without meta-learning")
+    candidates: int = Field(default=3, ge=1, description="training tasks that the single one is chosen among")
     out: str = Field(default="runs/heldout", description="folder of runs and results")
 
 
@@ -96,6 +110,8 @@ def run(config: Config) -> int:
     """Run the script."""
     suite = Suite(config.suite)
     options = TRAIN | {"steps": config.steps, "rows": config.rows}
+    if config.backbone == "nano":
+        options["lora"] = TRAIN["lora"] | {"num_layers": 2}  # it has no more
     options |= _options(Path(config.train)) if config.train else {}
     for name in config.splits or split_names():
         split = read_split(name)
@@ -104,31 +120,83 @@ def run(config: Config) -> int:
         for seed in config.seeds:
             out = Path(config.out) / f"{split.name}-{config.backbone.rstrip('/').rpartition('/')[2]}-{seed}"
             print(f"\n{split.name}, seed {seed}: {len(training)} tasks to train on, {len(test)} to test on", flush=True)
-            given = {"suite": config.suite, "backbone": config.backbone, "out": str(out), "seed": seed}
-            if not (out / "result.json").exists():
-                train(TrainConfig(**given, **options, training=training, validation=validation))
-            evaluate(
-                EvaluateConfig(
-                    suite=config.suite,
-                    backbone=config.backbone,
-                    checkpoint=str(out / "last"),
-                    out=str(out / "evaluate"),
-                    test=test,
-                    track=split.track,
-                    shots=config.shots,
-                    rows=config.test_rows,
-                    episodes=config.episodes,
-                    control_episodes=config.control_episodes,
-                    prior_episodes=config.prior_episodes,
-                    seed=seed,
-                    html=False,
-                )
-            )
-            results.append(json.loads((out / "evaluate/result.json").read_text(encoding="utf-8")))
+            given = {"suite": config.suite, "backbone": config.backbone, "seed": seed}
+            settings = given | options | {"validation": validation}
+            reading = given | {
+                "test": test,
+                "track": split.track,
+                "shots": config.shots,
+                "rows": config.test_rows,
+                "episodes": config.episodes,
+                "prior_episodes": config.prior_episodes,
+                "html": False,
+            }
+            trained(out, settings | {"training": training})
+            result = read(out, reading | {"control_episodes": config.control_episodes, "baselines": config.baselines})
+            reading |= {"control_episodes": 2, "apart": training}  # 2: the fewest; what they read is not looked at
+            settings |= {"method": "multitask"}
+            if "multitask" in config.rivals:
+                own = out.with_name(f"{out.name}-multitask")
+                trained(own, settings | {"training": training})
+                result = beside(result, read(own, reading), "multitask")
+            if "single" in config.rivals:
+                own = best_single(out, settings, nearest_to_validation(result, config.candidates))
+                result = beside(result, read(own, reading), "single task")
+            results.append(result)
         folder = Path(config.out) / f"{split.name}-{config.backbone.rstrip('/').rpartition('/')[2]}"
         written = write(folder, together(results), html=True)
         print(f"{split.name}, {len(config.seeds)} seeds: " + ", ".join(map(str, written)), flush=True)
     return 0
+
+
+def trained(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """What `train` wrote, now or before."""
+    if not (out / "result.json").exists():
+        train(TrainConfig(out=str(out), **settings))
+    return json.loads((out / "result.json").read_text(encoding="utf-8"))
+
+
+def read(out: Path, reading: dict[str, Any]) -> dict[str, Any]:
+    """What `evaluate` wrote of a run."""
+    evaluate(EvaluateConfig(checkpoint=str(out / "last"), out=str(out / "evaluate"), **reading))
+    return json.loads((out / "evaluate/result.json").read_text(encoding="utf-8"))
+
+
+def nearest_to_validation(result: dict[str, Any], count: int) -> list[str]:
+    """The training tasks that are nearest to most validation tasks; equal ones in the order in which they come."""
+    tasks = result["task_map"]["tasks"]
+    return [
+        name for name, _ in Counter(t["nearest"]["task"] for t in tasks if t["part"] == "validation").most_common(count)
+    ]
+
+
+def best_single(out: Path, settings: dict[str, Any], names: list[str]) -> Path:
+    """Train on each of these tasks alone; the run whose last checkpoint is best on the validation tasks."""
+    scores = {}
+    for name in names:
+        own = out.with_name(f"{out.name}-single-{name}")
+        result = trained(own, settings | {"training": [name], "validation_episodes": VALIDATION_OF_SINGLES})
+        scores[own] = result["history"][-1]["start"]
+        print(f"single task {name}: {100 * scores[own]:.1f} % on the validation tasks", flush=True)
+    return max(scores, key=scores.__getitem__)
+
+
+def beside(result: dict[str, Any], rival: dict[str, Any], name: str) -> dict[str, Any]:
+    """A result with what another checkpoint's base and choice gave on the same episodes.
+
+    Raises:
+        MetapeftError: the other did not read the same episodes.
+    """
+    theirs = {(cell["task"], cell["shots"]): cell for cell in rival["cells"]}
+    cells = []
+    for cell in result["cells"]:
+        other = theirs.get((cell["task"], cell["shots"]), {})
+        if other.get("episodes_sha256") != cell["episodes_sha256"]:
+            raise MetapeftError(f"{cell['task']}, {cell['shots']} shots: {name} was not read on the same episodes")
+        own = {name: other["accuracy"][f"static, mix {rival['mix']:g}"], f"{name}, auto": other["accuracy"]["auto"]}
+        cells.append(cell | {"accuracy": cell["accuracy"] | own})
+    known = {name: {"checkpoint": rival["checkpoint"], "training": rival["training"]}}
+    return result | {"cells": cells, "rivals": result.get("rivals", {}) | known}
 
 
 def together(results: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 
 from metapeft import build, evaluate, train
 from metapeft.errors import EpisodeError
+from metapeft.evaluation import run
 from metapeft.evaluation.protocol import check_apart, origin_of
 from metapeft.evaluation.run import Evaluation
 
@@ -119,6 +120,37 @@ def test_baselines_need_scikit_learn_before_the_first_episode(
     assert not (tmp_path / "out").exists()
 
 
+def test_baselines_are_tuned_on_validation_tasks_once(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sklearn")
+    met: list[str] = []
+    given = run.tuned
+
+    def watched(episodes: Any, *rest: Any) -> Any:
+        episodes = list(episodes)
+        met.extend(item.task_id for item, _ in episodes)
+        return given(episodes, *rest)
+
+    monkeypatch.setattr(run, "tuned", watched)
+    order = ["test=[quick_circles]", "shots=[1]", "baselines=true"]
+    assert call(trained, tmp_path, *order) == 0
+    result = result_of(tmp_path)
+    assert set(met) == set(result["validation"])
+    assert len(met) == 2 * 2 * len(result["validation"])  # at 1 and at 5 shots
+    lines = {line["method"]: line for line in result["tuned"]}
+    assert set(lines) == {"head only", "random", "fine-tune, 10 steps", "fine-tune, 50 steps"}  # points have no texts
+    for line in lines.values():
+        tried = dict(line["tried"])
+        assert tried[line["chosen"]] == max(tried.values())
+    assert "tuned       head only: C" in capsys.readouterr().out
+    assert "tuned on validation tasks" in (tmp_path / "report.md").read_text()
+    met.clear()
+    assert call(trained, tmp_path, *order) == 0
+    assert not met
+    assert result_of(tmp_path) == result
+
+
 def test_known_tasks_need_the_episode_track(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,6 +160,15 @@ def test_known_tasks_need_the_episode_track(
     assert "'quick_linear_0' shares its id with" in capsys.readouterr().err
     assert call(trained, tmp_path, "test=[quick_linear_0]", "shots=[1]", "track=episode") == 0
     assert result_of(tmp_path)["cells"][0]["track"] == "episode"
+
+
+def test_what_another_checkpoint_saw_is_kept_out_on_request(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = ["test=[quick_circles]", "shots=[1]", "track=family"]
+    assert call(trained, tmp_path, *order, "apart=[quick_spirals]") == 2
+    assert "'quick_circles' shares the family points_nonlinear" in capsys.readouterr().err
+    assert call(trained, tmp_path, *order) == 0
 
 
 def test_validation_tasks_must_be_at_hand(trained: tuple[Path, Path], tmp_path: Path, capsys) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from metapeft.adapters.lora import LoraConfig
 from metapeft.backbones.backbone import Backbone
 from metapeft.episodes.episode import Episode
 from metapeft.episodes.sampler import EpisodeSampler
-from metapeft.evaluation.baselines import FINE_TUNE, MEAN, mean_adapter, without_steps
+from metapeft.evaluation.baselines import FINE_TUNE, MEAN, RANDOM, UNTUNED, from_random, mean_adapter, without_steps
 from metapeft.evaluation.metrics import macro_f1
 from metapeft.heads import accuracy
 from metapeft.meta import checkpoint as checkpoints
@@ -34,7 +34,7 @@ from metapeft.meta.inner_loop import Examples
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Item, Method, Setup, method_named
 from metapeft.meta.outer_loop import item_of
-from metapeft.meta.readings import Curve, learned_reading, random_curve, random_reading
+from metapeft.meta.readings import Curve, learned_reading, random_reading
 from metapeft.meta.run import learner_of
 from metapeft.meta.select import (
     Candidate,
@@ -73,6 +73,7 @@ class Sizes(NamedTuple):
         folds: of the cross-validation of auto.
         seed: of the episodes.
         baselines: whether the controls have those of `baselines`.
+        tuned: hyperparameters of baselines and of ``random``, by method.
     """
 
     ways: int = 5
@@ -85,6 +86,7 @@ class Sizes(NamedTuple):
     folds: int = 5
     seed: int = 0
     baselines: bool = False
+    tuned: Mapping[str, float] = UNTUNED
 
 
 class Opened(NamedTuple):
@@ -244,7 +246,7 @@ def cell_of(
         for name, value in own_f1.items():
             f1.setdefault(name, []).append(value)
         if number < sizes.curve_episodes:
-            for name, curve in _curves(opened, item, episode.index).items():
+            for name, curve in _curves(opened, item, episode.index, sizes.tuned["random"]).items():
                 for what, values in curve._asdict().items():
                     curves[what].setdefault(name, []).append([values[step] for step in CURVE_STEPS])
         note(number + 1)
@@ -308,12 +310,10 @@ def _controls(opened: Opened, task: Task, episode: Episode, item: Item, sizes: S
     if generated := _generated(opened):
         swapped, _ = _right(opened, item._replace(embedding=_stranger(opened, task, episode.index)), generated, {})
         right |= {name.replace("hypernetwork", "shuffled"): value for name, value in swapped.items()}
-    # a longer curve begins as a shorter one: the baselines leave "random" as it is
-    steps = max(FINE_TUNE.values()) if sizes.baselines else sizes.random_steps
-    curve = random_curve(opened.setup.learner, opened.lora, item, steps, episode.index)
-    right["random"] = curve[sizes.random_steps]
+    steps = {RANDOM: sizes.random_steps} | (FINE_TUNE if sizes.baselines else {})
+    right |= from_random(opened.setup.learner, opened.lora, item, episode.index, steps, sizes.tuned)
     if sizes.baselines:
-        right |= {name: curve[taken] for name, taken in FINE_TUNE.items()} | without_steps(item, episode)
+        right |= without_steps(item, episode, sizes.tuned)
     if opened.averaged is not None:
         logits = read(opened.setup, opened.method, opened.averaged, item, [Candidate(MEAN, 0, mix)])
         right |= {name: float(accuracy(each, item.query.labels)) for name, each in logits.items()}
@@ -327,7 +327,7 @@ def _stranger(opened: Opened, task: Task, index: int) -> mx.array:
     return mx.array(library[int(sampling.below(drawn, len(library))[0])])
 
 
-def _curves(opened: Opened, item: Item, number: int) -> dict[str, Curve]:
+def _curves(opened: Opened, item: Item, number: int, rate: float) -> dict[str, Curve]:
     """Accuracy and losses after 0, 1, … 10 steps from the learned starts and from a random one; no names."""
     most = CURVE_STEPS[-1]
     item = item._replace(names=None)
@@ -338,7 +338,7 @@ def _curves(opened: Opened, item: Item, number: int) -> dict[str, Curve]:
     for name, meta in starts.items():
         read = learned_reading(opened.setup, opened.method, meta, item, steps)
         out[f"{name}, mix {opened.facts['mix']:g}"] = Curve(*(each + each[-1:] * (most - steps) for each in read))
-    out["random"] = random_reading(opened.setup.learner, opened.lora, item, most, number)
+    out["random"] = random_reading(opened.setup.learner, opened.lora, item, most, number, rate)
     return out
 
 

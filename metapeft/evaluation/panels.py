@@ -139,6 +139,83 @@ def where_chosen(cells: Sequence[Cell]) -> list[str]:
     ]
 
 
+def every_task(cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], mix: float) -> list[str]:
+    """The frozen prototype, a random start, auto and the best method on every task, a panel a number of shots."""
+    columns = [name for name in tables.columns(cells, mix) if not name.startswith("shuffled")]  # no method, a control
+    known = {(row["task"], row["shots"], row["method"]): row for row in rows if row["method"] in columns}
+    names = {name: name for name in ("frozen", "random", "auto") if name in columns} | {
+        plots.BEST: "best of all methods"
+    }
+    drawn: dict[int, list[plots.Dot]] = {}
+    for family in tables.by_family(cells).values():
+        for cell in family:
+            own = {name: row for name in columns if (row := known.get((cell["task"], cell["shots"], name)))}
+            best = max(own, key=lambda name: own[name]["mean"])
+            shown = {name: own[best if name == plots.BEST else name] for name in names if name in (*own, plots.BEST)}
+            points = {name: Point(*(100 * value for value in (r["mean"], *r["ci95"]))) for name, r in shown.items()}
+            dot = plots.Dot(
+                cell["task"], cell["family"], cell["shots"], 100 / cell["ways"], points, tables.short(best, mix)
+            )
+            drawn.setdefault(cell["shots"], []).append(dot)
+    figures = [
+        plots.dots(f"Every task, {shots} {'shot' if shots == 1 else 'shots'}", own)
+        for shots, own in sorted(drawn.items())
+    ]
+    said = (
+        "One line a task; at the right the method with the highest mean. It was picked by looking at these episodes, "
+        "so it flatters: what can be had without looking is auto. Random has the first episodes only."
+    )
+    return [
+        "<h2>Every task</h2>",
+        element("p", said),
+        plots.dot_legend("Marks of every task", names),
+        f'<div class="panels">{"".join(figures)}</div>',
+    ]
+
+
+def embeddings(found: Mapping[str, Any] | None) -> list[str]:
+    """The task embedding in two dimensions, and how well families lie together; nothing without an embedder.
+
+    Args:
+        found: see `task_map`.
+    """
+    if found is None:
+        return []
+    parts = ["<h2>Task embeddings</h2>"]
+    marks = [plots.Mark(each["family"], each["part"], each["place"]) for each in found["tasks"] if each["place"]]
+    if marks:
+        said = (
+            f"Each mark is a task, the mean of its episodes (t-SNE, perplexity {found['perplexity']:.3g}; distances "
+            "have no unit). The embedder was fitted on training tasks and was told no family."
+        )
+        parts += [element("p", said), plots.places("Task embeddings by family", marks)]
+    else:
+        parts.append(
+            element("p", 'There is no map: it needs four tasks and scikit-learn (pip install "metapeft[eval]").')
+        )
+    kinds = ["figures"] * (len(tables.CLUSTERING) - 1)
+    about = (
+        "Purity: share of episodes whose nearest neighbour among other tasks is of their family. Silhouette: how much "
+        "nearer the own family is than the nearest other one, −1 to 1. Shuffled: the mean where families are dealt out "
+        "anew among the tasks; p: share of these that do as well."
+    )
+    lines = [row(line, kinds) for line in tables.clustering(found)]
+    if lines:
+        parts += [element("p", about), table(tables.CLUSTERING, lines, kinds, label="Do families lie together?")]
+    else:
+        parts.append(element("p", "Whether families lie together cannot be said: no two tasks of one family."))
+    near = [
+        row(
+            [each["task"], each["part"], each["nearest"]["task"], f"{each['nearest']['cosine']:.2f}"],
+            ["", "", "figures"],
+        )
+        for each in found["tasks"]
+        if each["nearest"]
+    ]
+    head = ["task", "part", "nearest training task", "cosine"]
+    return [*parts, table(head, near, ["", "", "figures"], label="Nearest training tasks")]
+
+
 def _lines(drawn: Mapping[str, Mapping[str, Mapping[int, Point]]], xlabel: str, ticks: Sequence[int]) -> list[str]:
     methods = [name for name in SHOWN if any(name in family for family in drawn.values())]
     figures = [plots.lines(family, xlabel, ticks, series, _limits(series)) for family, series in drawn.items()]

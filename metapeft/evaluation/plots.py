@@ -38,6 +38,17 @@ STYLES = {  # colour, marker, dashes
     "random": ("#777777", "x", (0, (1, 3))),
     "auto": ("#00674a", "o", "solid"),
 }
+BEST = "best"
+CHANCE = {"color": INK, "marker": "|", "linestyle": "", "markersize": 6, "markeredgewidth": 0.8}
+LARGE = 30  # a family of more tasks is one line of a dot plot: more than a page holds
+# Seven colours and twelve markers have no common divisor: 84 families differ.
+COLOURS = ("#0065a3", "#a34700", "#00674a", "#8a4f76", "#000000", "#8c6d00", "#3f8fb8")
+MARKERS = "osD^vP*Xph<>"
+FILLINGS: dict[str, dict[str, Any]] = {
+    "training": {"fillstyle": "none", "markersize": 5.5},
+    "validation": {"fillstyle": "left", "markersize": 7.5, "markerfacecoloralt": "white"},
+    "test": {"fillstyle": "full", "markersize": 7.5},
+}
 HATCHES = {"frozen": "", "static": "///", "hypernetwork": "..."}  # and upright lines with names
 FILLS = {"frozen": "#ffffff", "static": "#a6cbe3", "hypernetwork": "#efc9a8"}
 
@@ -48,6 +59,11 @@ def style_of(method: str) -> dict[str, Any]:
     colour, marker, dashes = STYLES[start]
     named = {} if start == method else {"markerfacecolor": "white", "linestyle": (0, (8, 1.5, 1, 1.5))}
     return {"color": colour, "marker": marker, "linestyle": dashes, "linewidth": 1.3, "markersize": 4.5} | named
+
+
+def look_of(number: int) -> dict[str, Any]:
+    """Colour and marker of a family by its number."""
+    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)], "linestyle": ""}
 
 
 def lines(
@@ -155,6 +171,141 @@ def stacked(title: str, bars: Mapping[str, Mapping[str, float]]) -> str:
         axes.figure.legend(drawn, parts, **place, handlelength=2.5, handleheight=1.4, borderpad=0)
 
     return _svg(4.6, 0.85 + 0.32 * len(bars) + 0.22 * -(-len(parts) // 2), title, draw)
+
+
+class Mark(NamedTuple):
+    """A task on a map."""
+
+    family: str
+    part: str
+    place: Sequence[float]
+
+
+def places(title: str, marks: Sequence[Mark]) -> str:
+    """A map: a marker and a colour a family, a filling a part."""
+    families = list(dict.fromkeys(mark.family for mark in marks))
+    parts = [part for part in FILLINGS if any(mark.part == part for mark in marks)]
+
+    def draw(axes: Any) -> None:
+        for mark in marks:
+            axes.plot(*mark.place, **look_of(families.index(mark.family)), **FILLINGS[mark.part])
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.margins(0.06)
+        axes.spines[:].set(visible=True, color=FAINT)
+        axes.set_title(title)
+        kinds = [axes.plot([], [], **look_of(number), markersize=7)[0] for number in range(len(families))]
+        grey = {"color": INK, "marker": "o", "linestyle": ""}
+        kinds += [axes.plot([], [], **grey, **FILLINGS[part])[0] for part in parts]
+        place = {"loc": "outside lower center", "ncols": 3, "frameon": False}
+        axes.figure.legend(kinds, [*families, *(f"{part} task" for part in parts)], **place, borderpad=0)
+
+    return _svg(4.6, 4.3 + 0.2 * -(-(len(families) + len(parts)) // 3), title, draw)
+
+
+class Dot(NamedTuple):
+    """Accuracies of one task at one number of shots, in %; `best` is said beside it."""
+
+    task: str
+    family: str
+    shots: int
+    chance: float
+    points: Mapping[str, Point]
+    best: str = ""
+
+
+class Line(NamedTuple):
+    """A line of a dot plot: tasks that it shows, none for the heading of a family."""
+
+    label: str
+    tasks: tuple[str, ...]
+
+
+def task_lines(dots: Sequence[Dot]) -> list[Line]:
+    """A line a task under a heading a family; a family of more than `LARGE` tasks is one line of means."""
+    lines = []
+    for family in dict.fromkeys(dot.family for dot in dots):
+        tasks = tuple(dict.fromkeys(dot.task for dot in dots if dot.family == family))
+        lines.append(Line(family, ()))
+        lines += [Line(f"mean of {len(tasks)} tasks", tasks)] if len(tasks) > LARGE else [Line(t, (t,)) for t in tasks]
+    return lines
+
+
+def by_task(axes: Any, lines: Sequence[Line], dots: Sequence[Dot]) -> None:
+    """Draw the lines at one number of shots: means with intervals, chance, and the name of the best at the right."""
+    best = {}
+    for height, line in enumerate(lines):
+        mine = [dot for dot in dots if dot.task in line.tasks]
+        if mine:
+            _dot_line(axes, height, mine)
+            best[height] = mine[0].best if len(mine) == 1 else ""
+        elif not line.tasks and height:
+            axes.axhline(height - 0.5, color=FAINT, linewidth=0.6)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.set_xlabel("accuracy, %, with 95 % interval")
+    axes.grid(axis="x", color=FAINT, linewidth=0.4)
+    axes.tick_params(axis="y", length=0)
+    axes.set_yticks(range(len(lines)), [line.label for line in lines])
+    for label, line in zip(axes.get_yticklabels(), lines, strict=False):  # none where another plot has them
+        label.set_fontweight("normal" if line.tasks else "bold")
+    if any(best.values()):
+        right = axes.secondary_yaxis("right")
+        right.set_yticks(list(best), list(best.values()), fontsize=7.5)
+        right.tick_params(length=0)
+        right.spines["right"].set_visible(False)
+
+
+def dots(title: str, drawn: Sequence[Dot]) -> str:
+    """A dot plot of tasks at one number of shots."""
+    lines = task_lines(drawn)
+
+    def draw(axes: Any) -> None:
+        by_task(axes, lines, drawn)
+        axes.set_title(title)
+
+    return _svg(4.6, 0.8 + 0.185 * len(lines), title, draw)
+
+
+def dot_style(method: str) -> dict[str, Any]:
+    """The marker and colour of a method in a dot plot; ``frozen`` is hollow, so that both show where marks meet."""
+    if method == BEST:
+        return {"color": INK, "marker": "|", "markersize": 9, "markeredgewidth": 2, "linestyle": ""}
+    filling = {"markerfacecolor": "none"} if method == "frozen" else {}
+    return style_of(method) | {"linestyle": "", "markersize": 5} | filling
+
+
+def dot_legend(title: str, names: Mapping[str, str]) -> str:
+    """The marks of all dot plots, once; `names` is method to what it is called."""
+
+    def draw(axes: Any) -> None:
+        axes.set_axis_off()
+        axes.legend(*dot_keys(axes, names), loc="center", ncols=2, frameon=False, borderpad=0)
+
+    return _svg(3.6, 0.1 + 0.22 * -(-(len(names) + 1) // 2), title, draw)
+
+
+def dot_keys(axes: Any, names: Mapping[str, str]) -> tuple[list[Any], list[str]]:
+    """Handles and names of a legend."""
+    keys = [axes.plot([], [], **dot_style(method))[0] for method in names]
+    return [*keys, axes.plot([], [], **CHANCE)[0]], [*names.values(), "chance"]
+
+
+def _dot_line(axes: Any, height: int, mine: Sequence[Dot]) -> None:
+    """One task's means with intervals; or the tasks of a family as small dots, and their mean."""
+    methods = list(mine[0].points)
+    for number, method in enumerate(methods):
+        points = [dot.points[method] for dot in mine if method in dot.points]
+        mean = float(np.mean([point.mean for point in points]))
+        if len(mine) == 1:
+            reach = np.array([_reach(points[0])]).T
+            axes.errorbar([mean], [height], xerr=reach, elinewidth=0.9, **dot_style(method))
+        else:
+            level = height + 0.44 * (number / max(1, len(methods) - 1) - 0.5)
+            axes.plot([p.mean for p in points], [level] * len(points), ".", color=FAINT, markersize=3, zorder=1)
+            axes.plot([mean], [level], **dot_style(method))
+    for chance in {dot.chance for dot in mine}:
+        axes.plot([chance], [height], **CHANCE)
 
 
 def _reach(point: Point) -> tuple[float, float]:

@@ -18,7 +18,7 @@ from typing import Any
 from metapeft.evaluation import tables
 from metapeft.evaluation.criteria import ALL, MET, MISSED, TITLES, UNMEASURED, criteria, figure, target
 from metapeft.evaluation.page import element, escaped, group, heading, page, row, shaded, table
-from metapeft.evaluation.panels import panels
+from metapeft.evaluation.panels import embeddings, every_task, panels
 
 Result = dict[str, Any]
 SYMBOLS = {MET: "✓ met", MISSED: "✗ missed", UNMEASURED: "– not measured"}
@@ -34,6 +34,8 @@ METHODS = {
     "nearest neighbour": "the class of the support example with the highest cosine of frozen features",
     "tf-idf": "logistic regression on TF-IDF of tokens and pairs of them, without a network",
     "fine-tune": "as random, after so many gradient steps",
+    "multitask": "one adapter for all training tasks, trained beside a linear head for each, without meta-learning",
+    "single task": "the same for one training task, chosen on the validation tasks",
     "mean adapter": "the generated adapters of the training episodes averaged: one for all tasks",
 }
 HOW = (
@@ -41,6 +43,9 @@ HOW = (
     "tasks it is resampled within each, so it speaks of these tasks and not of tasks in general. p is of a paired "
     "sign-flip test, two-sided, without a correction for the number of tests. A mean over tasks weighs them alike."
 )
+
+TUNED = ["tuned on validation tasks", "parameter", "chosen", "tried, and accuracy there in %"]
+CHOSEN = "Hyperparameters of baselines were chosen by accuracy on episodes of the validation tasks."
 
 
 def summarized(result: Result, seed: int = 0) -> Result:
@@ -84,9 +89,13 @@ def markdown(result: Result) -> str:
         lines += ["", "## Adaptation", "", tables.ADAPTATION_ABOUT, "", *_grid(tables.ADAPTATION, adapted)]
     lines += ["", "## Paired differences", "", "Points, mean over tasks and shots, 95 % interval, sign-flip p.", ""]
     lines += [f"- {_plain(_compared(pair))}" for pair in result["comparisons"]]
+    if result.get("task_map"):
+        lines += ["", "## Task embeddings", "", *_grid(tables.CLUSTERING, tables.clustering(result["task_map"]))]
     lines += ["", "## Cost", "", tables.COST_ABOUT, "", *_grid(tables.COST, tables.cost(cells))]
     lines += ["", "## How it was made", "", _plain(HOW), ""]
     lines += [line for said in _apart(result) for line in (_plain(said), "")]
+    if result.get("tuned"):
+        lines += [*_grid(TUNED, _tuned(result)), "", _plain(CHOSEN), ""]
     lines += _grid(["setting", "value"], _settings(result))
     return "\n".join(lines) + "\n"
 
@@ -143,6 +152,8 @@ def html(result: Result) -> str:
         parts.append(f'<p class="banner" role="note">{escaped(banner)}</p>')
     parts += ["<h2>Success criteria</h2>", _criteria_table(result, whole=True)]
     parts += panels(result["cells"], result["mix"], result["comparisons"])
+    parts += every_task(result["cells"], result["rows"], result["mix"])
+    parts += embeddings(result.get("task_map"))
     parts += ["<h2>Accuracy of every method on every task</h2>", *_heat_maps(result)]
     parts += ["<h2>Success criteria by family</h2>", _criteria_table(result, whole=False)]
     parts += ["<h2>Full table</h2>", _full_table(result)]
@@ -152,8 +163,13 @@ def html(result: Result) -> str:
     parts += ["<h2>How it was made</h2>", element("p", HOW)]
     parts += [*(element("p", said) for said in _apart(result)), "<dl>"]
     parts += [element("dt", name) + element("dd", about) for name, about in _methods(result)]
+    parts.append("</dl>")
+    if result.get("tuned"):
+        kinds = ["", "figures", "figures"]
+        tried = table(TUNED, [row(cells, kinds) for cells in _tuned(result)], kinds, label="Tuned")
+        parts += [element("p", CHOSEN), tried]
     rows = [row(cells) for cells in _settings(result)]
-    parts += ["</dl>", table(["setting", "value"], rows, label="Settings")]
+    parts += [table(["setting", "value"], rows, label="Settings")]
     return page(_title(result), parts)
 
 
@@ -289,6 +305,15 @@ def _settings(result: Result) -> list[list[str]]:
     walk("", result["settings"])
     first = [[key, str(result[key])] for key in ("suite", "origin", "checkpoint", "backbone", "mix")]
     return first + [list(each) for each in flat.items()]
+
+
+def _tuned(result: Result) -> list[list[str]]:
+    """A line a baseline with a hyperparameter."""
+    lines = []
+    for each in result["tuned"]:
+        tried = ", ".join(f"{value:g}: {tables.percent(accuracy)}" for value, accuracy in sorted(each["tried"]))
+        lines.append([each["method"], each["parameter"], f"{each['chosen']:g}", tried])
+    return lines
 
 
 def _methods(result: Result) -> list[tuple[str, str]]:

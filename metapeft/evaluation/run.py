@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,12 @@ import numpy as np
 
 from metapeft import atomic
 from metapeft.embeddings.similarity import rank_correlation
+from metapeft.episodes.episode import Episode
 from metapeft.errors import EpisodeError
-from metapeft.evaluation.baselines import scikit_learn
+from metapeft.evaluation.baselines import TRIED, scikit_learn, tuned
 from metapeft.evaluation.bench import (
+    PRIOR_SEED,
+    PRIOR_SHOTS,
     TEST_SEED,
     Opened,
     Sizes,
@@ -38,6 +42,9 @@ from metapeft.evaluation.protocol import (
 from metapeft.evaluation.report import html as report_html
 from metapeft.evaluation.report import markdown, summarized
 from metapeft.evaluation.tables import Cell, columns, percent
+from metapeft.evaluation.task_map import task_map
+from metapeft.meta.methods import Item
+from metapeft.meta.outer_loop import item_of
 from metapeft.meta.run import tasks_of_suites
 from metapeft.meta.select import Prior
 from metapeft.meta.stream import limited, split_tasks, with_rows
@@ -74,6 +81,7 @@ class Evaluation:
         seen = {*facts["training"], *facts["validation"]}
         others = [task.config.task_id for task in tasks if task.config.task_id not in seen]
         self.test, _ = split_tasks(tasks, config.test or others)
+        self.families = {task.config.task_id: task.config.task_family for task in tasks}
         if not self.test:
             raise EpisodeError(f"{config.suite}: no task is left that the checkpoint was not trained or validated on")
         self.validation = [task for task in tasks if task.config.task_id in facts["validation"]]
@@ -85,8 +93,9 @@ class Evaluation:
         self.tracks = self._tracks(facts)
         self.settings = settings_of(config, facts) | {"suites": [suite.sha256 for suite in suites]}
         self.out = Path(config.out) if config.out else default_out(config)
-        self.sizes = Sizes(**{name: getattr(config, name) for name in Sizes._fields})
+        self.sizes = Sizes(**{name: getattr(config, name) for name in Sizes._fields if name != "tuned"})
         self.prior: Prior | None = None
+        self.tuned: list[dict[str, Any]] = []
 
     def go(self) -> int:
         """Evaluate; returns the exit code."""
@@ -100,6 +109,8 @@ class Evaluation:
                 f"unchecked   {len(self.unchecked)} training tasks are in none of the suites (more=), so nothing was "
                 f"compared with them: {', '.join(self.unchecked)}"
             )
+        if config.baselines:
+            self._tune()
         cells: list[Cell] = []
         for task in (limited(task, config.rows) for task in self.test):
             for shots in config.shots:
@@ -117,6 +128,29 @@ class Evaluation:
             print(f"{line['verdict']:<13} {line['criterion']}: {line['method']}, {line['scope']}")
         print("report      " + ", ".join(map(str, written)))
         return 0
+
+    def _tune(self) -> None:
+        """Choose the baselines' hyperparameters on the validation tasks, or take what was chosen before."""
+        path = self.out / "tuned.json"
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if kept.get("settings") != self.settings:
+            print("tuning      baselines, on the validation tasks", flush=True)
+            learner, lora = self.opened.setup.learner, self.opened.lora
+            lines = tuned(self._validation_episodes(), learner, lora, self.sizes.random_steps)
+            kept = json.loads(json.dumps({"settings": self.settings, "tuned": lines}))
+            atomic.write_text(path, atomic.canonical_json(kept))
+        self.tuned = kept["tuned"]
+        chosen = {each["method"]: each["chosen"] for each in self.tuned}
+        self.sizes = self.sizes._replace(tuned={**self.sizes.tuned, **chosen})
+        print("tuned       " + "; ".join(f"{e['method']}: {e['parameter']} {e['chosen']:g}" for e in self.tuned))
+
+    def _validation_episodes(self) -> Iterator[tuple[Item, Episode]]:
+        """Those of the prior."""
+        for task in (limited(task, self.sizes.rows) for task in self.validation):
+            for shots in PRIOR_SHOTS:
+                drawn = sampler(self.opened, task, shots, self.sizes, PRIOR_SEED)
+                for episode in drawn.episodes(0, self.config.prior_episodes):
+                    yield item_of(episode, task, self.opened.states, None), episode
 
     def _cell(self, task: Task, shots: int) -> Cell:
         """A finished cell, or the cell computed."""
@@ -158,7 +192,8 @@ class Evaluation:
                 known[task_id] = origin_of(self.home[task_id], task_id)
             return known[task_id]
 
-        training, validation = ([origin(name) for name in facts[part] if name in self.home] for part in _PARTS)
+        known_tasks = {"training": sorted({*facts["training"], *self.config.apart}), "validation": facts["validation"]}
+        training, validation = ([origin(name) for name in known_tasks[part] if name in self.home] for part in _PARTS)
         seen = [*training, *validation]
         out: dict[str, Track] = {}
         for task in self.test:
@@ -235,9 +270,13 @@ class Evaluation:
                 "validation": facts["validation"],
                 "mix": facts["mix"],
                 "settings": self.settings,
+                "tuned": self.tuned,
                 "rows_left_out": self.dropped,
                 "unchecked": self.unchecked,
                 "cells": kept,
+                "task_map": task_map(
+                    self.opened, {"validation": self.validation, "test": self.test}, self.families, config.ways
+                ),
                 "similarity_and_gain": similarity_and_gain(kept, facts["mix"]),
             }
         )
@@ -260,8 +299,12 @@ def similarity_and_gain(cells: list[Cell], mix: float) -> dict[str, Any] | None:
 
 def settings_of(config: EvaluateConfig, facts: dict[str, Any]) -> dict[str, Any]:
     """What the figures of a cell depend on: all but which cells there are and where they go."""
-    watching = {"suite", "more", "checkpoint", "out", "test", "shots", "html", "track", "backbone"}
+    watching = {"suite", "more", "checkpoint", "out", "test", "shots", "html", "track", "backbone", "apart"}
     settings = config.model_dump(exclude=watching) | {"checkpoint": facts["settings"], "step": facts["step"]}
+    if config.baselines:
+        settings["tried"] = TRIED
+    if config.apart:
+        settings["apart"] = sorted(config.apart)
     return json.loads(json.dumps(settings))
 
 

@@ -17,7 +17,7 @@ Every figure over several cells is a mean of the cells' means: a cell with more 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ from metapeft.evaluation.metrics import adaptation_speed, steps_to_share
 Cell = dict[str, Any]
 STARTS = ("static", "hypernetwork", "shuffled")
 BASELINES = ("head only", "nearest neighbour", "tf-idf", "fine-tune, 10 steps", "fine-tune, 50 steps")
+# adapters of other checkpoints, which `scripts/benchmark_heldout.py` puts beside
+RIVALS = ("multitask", "multitask, auto", "single task", "single task, auto")
 NAMES = " + names"  # ends the name of a method for which the classes' names are examples too
 FACTS = ("task", "family", "track", "ways", "shots", "query", "similarity")
 
@@ -36,7 +38,7 @@ def columns(cells: Sequence[Cell], mix: float) -> list[str]:
     """The methods that a table shows: starts at the mix of training, without and with names, then baselines."""
     shown = ["frozen", *(f"{start}, mix {mix:g}" for start in STARTS), "random", "auto"]
     shown += [f"{name}{NAMES}" for name in shown if name != "random"]
-    shown += [*BASELINES, f"mean adapter, mix {mix:g}"]
+    shown += [*BASELINES, f"mean adapter, mix {mix:g}", *RIVALS]
     return [name for name in shown if any(name in cell["accuracy"] for cell in cells)]
 
 
@@ -48,6 +50,8 @@ def compared(mix: float) -> list[tuple[str, str]]:
         auto, frozen = f"auto{names}", f"frozen{names}"
         pairs += [(static, frozen), (own, frozen), (own, static), (own, swapped), (auto, frozen), (auto, static)]
         pairs += [(auto, "random"), (own, "random")]
+    static, own = (f"{start}, mix {mix:g}" for start in STARTS[:2])
+    pairs += [(name, rival) for rival in RIVALS for name in (("auto",) if "auto" in rival else (static, own))]
     return [*pairs, (f"auto{NAMES}", "frozen")]
 
 
@@ -246,6 +250,18 @@ def cost(cells: Iterable[Cell]) -> list[list[str]]:
             f"{cell['peak_memory_bytes'] / 2**20:.1f}",
         ]
         for cell in cells
+    ]
+
+
+CLUSTERING = ["episodes of", "purity", "shuffled", "p", "silhouette", "shuffled", "p", "episodes"]
+
+
+def clustering(found: Mapping[str, Any]) -> list[list[str]]:
+    """Lines under `CLUSTERING`, of a `task_map`."""
+    names = ("purity", "shuffled_purity", "p_purity", "silhouette", "shuffled_silhouette", "p_silhouette")
+    return [
+        [line["scope"], *(f"{line[name]:.2f}".replace("-", "−") for name in names), str(line["episodes"])]
+        for line in found["clustering"]
     ]
 
 

@@ -49,10 +49,12 @@ def accuracies(setup: Setup, method: Method, meta: Any, item: Item, steps: int) 
     return [float(accuracy(each, item.query.labels)) for each in logits]
 
 
-def random_curve(learner: Learner, lora: LoraConfig, item: Item, steps: int, number: int) -> list[float]:
-    """Query accuracy of a random adapter and a random linear head after 0, 1, … `steps` steps of Adam at 0.01.
+def random_curve(
+    learner: Learner, lora: LoraConfig, item: Item, steps: int, number: int, rate: float = 0.01
+) -> list[float]:
+    """Query accuracy of a random adapter and a random linear head after 0, 1, … `steps` steps of Adam.
 
-    What one does without meta-learning; the rate is that of `scripts/baseline.py`.
+    What one does without meta-learning.
 
     Args:
         learner: says backbone, scale and depth.
@@ -60,17 +62,20 @@ def random_curve(learner: Learner, lora: LoraConfig, item: Item, steps: int, num
         item: the episode.
         steps: how many.
         number: of the episode; it says how adapter and head are drawn.
+        rate: learning rate of both.
     """
     return [
         float(accuracy(plain.logits(params, query.hidden), query.labels))
-        for plain, params, _, query in _random_steps(learner, lora, item, steps, number)
+        for plain, params, _, query in _random_steps(learner, lora, item, steps, number, rate)
     ]
 
 
-def random_reading(learner: Learner, lora: LoraConfig, item: Item, steps: int, number: int) -> Curve:
+def random_reading(
+    learner: Learner, lora: LoraConfig, item: Item, steps: int, number: int, rate: float = 0.01
+) -> Curve:
     """As `random_curve`, with the losses."""
     out = Curve([], [], [])
-    for plain, params, support, query in _random_steps(learner, lora, item, steps, number):
+    for plain, params, support, query in _random_steps(learner, lora, item, steps, number, rate):
         logits = plain.logits(params, query.hidden)
         out.accuracy.append(float(accuracy(logits, query.labels)))
         out.support_loss.append(float(plain.loss(params, support)))
@@ -79,7 +84,7 @@ def random_reading(learner: Learner, lora: LoraConfig, item: Item, steps: int, n
 
 
 def _random_steps(
-    learner: Learner, lora: LoraConfig, item: Item, steps: int, number: int
+    learner: Learner, lora: LoraConfig, item: Item, steps: int, number: int, rate: float
 ) -> Iterator[tuple[Learner, Tree, Examples, Examples]]:
     """The learner of a random start, its parameters after 0, 1, … `steps` steps, and the examples as it reads them."""
     network = learner.backbone
@@ -90,7 +95,7 @@ def _random_steps(
     params = plain.start(random_adapter(network.backbone, lora, key), support, item.ways)
     state = adam().init(params)
     yield plain, params, support, query
-    for rate in rates_for(params, steps, 0.01):
-        params, state = adam().update(params, mx.grad(plain.loss)(params, support), rate, state)
+    for rates in rates_for(params, steps, rate):
+        params, state = adam().update(params, mx.grad(plain.loss)(params, support), rates, state)
         mx.eval(params, state)
         yield plain, params, support, query

@@ -21,6 +21,7 @@ from metapeft.meta import checkpoint as checkpoints
 from metapeft.meta.checkpoint import Checkpoint
 from metapeft.meta.methods import Setup, init_meta, method_named
 from metapeft.meta.outer_loop import begin, item_of, support_set
+from metapeft.meta.readings import random_curve
 from metapeft.meta.run import learner_of
 from metapeft.meta.select import Prior
 from metapeft.meta.states import PoolStates
@@ -186,3 +187,46 @@ def test_without_a_generator_or_texts_there_is_no_mean_adapter_and_no_tf_idf(tmp
     episode = sampler_of(task, 2, 3, 4).episodes(0, 1)[0]
     item = item_of(episode, task, PoolStates(network, 1), None)
     assert set(baselines.without_steps(item, episode)) == {"head only", "nearest neighbour"}
+
+
+def test_the_value_with_the_highest_mean_is_chosen_and_the_default_of_equals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accuracies are made up, so that the best value of each method is known."""
+    best = {"head only": 10.0, "random": 0.003, "fine-tune, 10 steps": 0.03}  # of the others all are equal
+
+    def said(chosen: Any, names: Any, number: int) -> dict[str, float]:
+        assert len(set(chosen.values())) == 1  # one value at a time
+        return {n: 0.5 + 0.2 * number + 0.1 * (chosen.get(n) == best.get(n, 0)) for n in names}
+
+    monkeypatch.setattr(
+        baselines, "without_steps", lambda item, episode, chosen: said(chosen, ["head only", "tf-idf", "nearest"], item)
+    )
+    monkeypatch.setattr(
+        baselines, "from_random", lambda learner, lora, item, number, steps, chosen: said(chosen, steps, item)
+    )
+    task = text_task()
+    episodes: Any = enumerate(sampler_of(task, 3, 4, 4).episodes(0, 2))
+    lines = {line["method"]: line for line in baselines.tuned(episodes, None, LORA, 5)}  # pyrefly: ignore
+    assert {name: line["chosen"] for name, line in lines.items()} == {**baselines.UNTUNED, **best}
+    tried = dict(lines["head only"]["tried"])
+    assert tried == pytest.approx({1.0: 0.6, 0.1: 0.6, 10.0: 0.7})
+    assert {line["parameter"] for line in lines.values()} == {"C", "learning rate"}
+
+
+def test_each_baseline_is_run_at_what_was_chosen_for_it(tmp_path: Path) -> None:
+    read, task = opened(tmp_path), text_task()
+    sizes = Sizes(ways=3, query=4, episodes=2, control_episodes=2, baselines=True)
+    plain = cell_of(read, task, 2, sizes, Prior(0.0, {}))["accuracy"]
+    asked = baselines.UNTUNED | {"random": 0.9, "head only": 1e-9}  # pyrefly: ignore
+    other = cell_of(read, task, 2, sizes._replace(tuned=asked), Prior(0.0, {}))["accuracy"]
+    assert {name for name in plain if plain[name] != other[name]} <= {"random", "head only"}
+    assert plain["random"] != other["random"]
+    episode = sampler_of(task, 3, 2, 4).episodes(0, 1)[0]
+    item = item_of(episode, task, read.states, None)
+    learner = read.setup.learner
+    steps, rates = {"a": 2, "b": 6, "c": 4}, {"a": 0.3, "b": 0.01, "c": 0.3}
+    said = baselines.from_random(learner, read.lora, item, 7, steps, rates)
+    assert said == {
+        name: random_curve(learner, read.lora, item, steps[name], 7, rates[name])[-1] for name in ("a", "b", "c")
+    }
+    starts = [random_curve(learner, read.lora, item, 3, number) for number in (7, 7, 8)]
+    assert starts[0] == starts[1] != starts[2]

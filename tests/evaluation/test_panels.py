@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metapeft.evaluation import panels, plots
+from metapeft.evaluation import panels, plots, tables
 from metapeft.evaluation.plots import Point
 from tests.evaluation.made_cells import cell
 
@@ -18,7 +18,7 @@ MEANS = {"frozen": 0.6, "static, mix 0.5": 0.7, "hypernetwork, mix 0.5": 0.72, "
 def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[Any, ...]]]:
     """Figures are not drawn; what they were asked to show is kept by kind."""
     calls: dict[str, list[tuple[Any, ...]]] = {}
-    for kind in ("lines", "legend", "differences", "stacked"):
+    for kind in ("lines", "legend", "differences", "stacked", "dots", "dot_legend", "places"):
 
         def keep(*given: Any, kind: str = kind) -> str:
             calls.setdefault(kind, []).append(given)
@@ -84,6 +84,50 @@ def test_mixes_and_steps_of_a_start_are_one_share(drawn) -> None:
     assert auto["f"] == pytest.approx({"frozen": 0.4, "static": 0.6})
     assert list(auto["f"]) == ["frozen", "static"]  # in one order for all families
     assert named["f"] == pytest.approx({"static": 0.25, "hypernetwork + names": 0.75})
+
+
+def test_the_best_of_a_task_is_that_of_the_table_and_named(drawn) -> None:
+    cells = [
+        cell("a", "f", 1, MEANS | {"random": 0.5, "auto": 0.65, "static, mix 0.25": 0.9, "shuffled, mix 0.5": 0.8}),
+        cell("b", "g", 5, {"frozen": 0.9, "auto": 0.85}),
+    ]
+    panels.every_task(cells, tables.rows_of(cells), 0.5)
+    (first, (a,)), (_, (b,)) = drawn["dots"]
+    assert first == "Every task, 1 shot"
+    assert (a.task, a.family, a.chance, a.best) == ("a", "f", pytest.approx(100 / 3), "hypernetwork")
+    means = {name: point.mean for name, point in a.points.items()}
+    assert means == pytest.approx({"frozen": 60, "random": 50, "auto": 65, "best": 72})
+    assert (b.best, list(b.points)) == ("frozen", ["frozen", "auto", "best"])
+    assert list(drawn["dot_legend"][0][1]) == ["frozen", "random", "auto", "best"]
+
+
+def found(place: list[float] | None) -> dict[str, Any]:
+    names = ("purity", "shuffled_purity", "p_purity", "silhouette", "shuffled_silhouette", "p_silhouette")
+    clustering = {"scope": "all tasks", **dict.fromkeys(names, -0.125), "episodes": 12}
+    tasks = [
+        {"task": "a", "family": "f", "part": "training", "place": place, "nearest": None},
+        {"task": "b", "family": "g", "part": "test", "place": place, "nearest": {"task": "a", "cosine": 0.5}},
+    ]
+    return {"tasks": tasks, "perplexity": 3.0, "clustering": [clustering]}
+
+
+def test_a_map_has_every_task_and_figures_beside_it(drawn) -> None:
+    made = "".join(panels.embeddings(found([1.0, 2.0])))
+    assert [(m.family, m.part, m.place) for m in drawn["places"][0][1]] == [
+        ("f", "training", [1.0, 2.0]),
+        ("g", "test", [1.0, 2.0]),
+    ]
+    assert "perplexity 3;" in made
+    assert made.count("−0.12") == 6
+    assert re.findall('<th scope="row">([^<]*)', made) == ["all tasks", "b"]
+    assert panels.embeddings(None) == []
+
+
+def test_where_there_is_no_map_the_page_says_so(drawn) -> None:
+    made = "".join(panels.embeddings(found(None) | {"clustering": []}))
+    assert "places" not in drawn
+    assert "metapeft[eval]" in made
+    assert "cannot be said" in made
 
 
 def test_comparisons_without_the_hypernetwork_are_not_of_its_panel(drawn) -> None:

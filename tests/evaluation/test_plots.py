@@ -10,7 +10,7 @@ import pytest
 
 from metapeft.errors import MetapeftError
 from metapeft.evaluation import plots
-from metapeft.evaluation.plots import Point
+from metapeft.evaluation.plots import Dot, Mark, Point
 
 NASTY = '<i>&"$x^2$'
 SERIES = {name: {1: Point(40, 38, 43), 5: Point(60, 60.1, 61)} for name in ("frozen", "auto", "auto + names")}
@@ -20,11 +20,19 @@ def lines(title: str = "sentiment") -> str:
     return plots.lines(title, "examples a class", [1, 5], SERIES, (30, 70))
 
 
+def dot(task: str, family: str = "f", points: dict[str, Point] | None = None) -> Dot:
+    marks = {"frozen": Point(60, 55, 65), "random": Point(50, 40, 60), "best": Point(70, 60, 80)}
+    return Dot(task, family, 5, 25.0, marks if points is None else points, "tf-idf")
+
+
 def all_figures(title: str) -> list[str]:
     return [
         lines(title),
         plots.legend(f"{title}: legend", ["frozen", "random", "auto + names"]),
         plots.differences(f"{title}: differences", [(title, Point(1, 0.5, 1.5)), ("g", Point(0, -1, 1))]),
+        plots.places(f"{title}: map", [Mark(title, "training", [0, 1]), Mark("g", "test", [1, 1.5])]),
+        plots.dots(f"{title}: tasks", [dot(title), dot("b", "g", {"auto": Point(40, 38, 43)})]),
+        plots.dot_legend(f"{title}: marks", {"frozen": title, "best": "best"}),
         plots.stacked(f"{title}: shares", {title: {"frozen": 0.5, "static + names": 0.5}, "g": {"frozen": 1.0}}),
     ]
 
@@ -33,7 +41,7 @@ def text_of(svg: str) -> set[str]:
     return {"".join(each.itertext()) for each in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")}
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(7))
 def test_equal_input_gives_equal_bytes_without_a_date(number: int) -> None:
     first, second = (all_figures("t")[number] for _ in range(2))
     assert first == second
@@ -41,7 +49,7 @@ def test_equal_input_gives_equal_bytes_without_a_date(number: int) -> None:
     assert first.startswith("<svg viewBox=")
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(7))
 def test_text_is_text_and_escaped(number: int) -> None:
     svg = all_figures(NASTY)[number]
     root = ET.fromstring(svg)  # it is XML
@@ -65,6 +73,19 @@ def test_a_page_needs_nothing_from_elsewhere() -> None:
         namespaces = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
         assert set(re.findall(r'https?://[^"\s)]*', svg)) <= namespaces
         assert "<script" not in svg
+
+
+def test_a_dot_plot_says_task_family_and_best() -> None:
+    assert text_of(plots.dots("t", [dot("kitchen", "sentiment"), dot("b", "g")])) >= {"kitchen", "sentiment", "tf-idf"}
+
+
+def test_families_and_parts_differ_without_colour() -> None:
+    looks = [plots.look_of(number) for number in range(84)]
+    assert len({(look["marker"], look["color"]) for look in looks}) == 84
+    assert len({look["marker"] for look in looks[:12]}) == 12
+    assert len({filling["fillstyle"] for filling in plots.FILLINGS.values()}) == 3
+    named = plots.places("t", [Mark("f", part, [0, 0]) for part in plots.FILLINGS])
+    assert text_of(named) >= {"f", "training task", "validation task", "test task"}
 
 
 def test_methods_differ_without_colour() -> None:

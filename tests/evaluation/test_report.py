@@ -127,12 +127,21 @@ def test_the_page_has_its_sections_in_order(page: str) -> None:
         "Adaptation",
         "Is the hypernetwork doing anything?",
         "What auto chose",
+        "Every task",
         "Accuracy of every method on every task",
         "Success criteria by family",
         "Full table",
         "Cost",
         "How it was made",
     ]
+
+
+def test_what_was_tuned_is_in_both_reports() -> None:
+    line = {"method": "head only", "parameter": "C", "chosen": 10.0, "tried": [[1.0, 0.6], [0.1, 0.5], [10.0, 0.7]]}
+    made = report.summarized(result(tuned=[line]))
+    for text in (Reader(report.html(made)).text, report.markdown(made)):
+        assert "0.1: 50.0, 1: 60.0, 10: 70.0" in text
+    assert "tuned on" not in report.markdown(report.summarized(result()))
 
 
 def test_the_page_says_what_the_result_says(page: str) -> None:

@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 
 from metapeft.errors import MetapeftError
+from metapeft.evaluation.plots import LARGE, Dot, Point
 
 pytest.importorskip("matplotlib")
 NASTY = '<i>&"$x^2$'
 
 
-def dot(task: str, family: str = "topic", shots: int = 5, mean: float = 70.0) -> figures.Dot:
-    return figures.Dot(task, family, shots, 25.0, (mean, mean - 2, mean + 2), (mean - 9, mean - 12, mean - 5))
+def dot(task: str, family: str = "topic", shots: int = 5, mean: float = 70.0) -> Dot:
+    points = {"frozen": Point(mean, mean - 2, mean + 2), "random": Point(mean - 9, mean - 12, mean - 5)}
+    return Dot(task, family, shots, 25.0, points)
 
 
 def drawn(draw: Callable[[Any], None]) -> Any:
@@ -70,17 +72,6 @@ def test_equal_input_gives_equal_bytes_whatever_the_reader_set(tmp_path: Path) -
     assert b"Software" not in (tmp_path / "one/e.png").read_bytes()
 
 
-def test_far_clusters_stay_apart() -> None:
-    pytest.importorskip("sklearn")
-    places, perplexity = figures.flat(clusters(50.0).points)
-    assert places.shape == (12, 2)
-    assert perplexity == pytest.approx(11 / 3)
-    away = np.linalg.norm(places[:, None] - places, axis=2)
-    np.fill_diagonal(away, np.inf)
-    assert (away.argmin(axis=1) // 6 == np.arange(12) // 6).all()
-    assert np.isfinite(figures.flat(np.eye(3))[0]).all()  # the fewest episodes that can be measured
-
-
 def test_a_family_has_one_marker_and_one_colour_in_both_panels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "flat", lambda points: (points[:, :2], 3.0))
     one, two = clusters(1.0), clusters(2.0)
@@ -88,37 +79,39 @@ def test_a_family_has_one_marker_and_one_colour_in_both_panels(monkeypatch: pyte
     figure = drawn(figures.embeddings("t", [one, two]))
     looks: dict[str, set[tuple[Any, ...]]] = {}
     for plot in figure.axes:
-        for marks in plot.collections:
-            shape, colour = marks.get_paths()[0].vertices.tolist(), marks.get_facecolor()[0].tolist()
-            looks.setdefault(marks.get_label(), set()).add((str(shape), str(colour)))
+        for line in plot.lines:
+            looks.setdefault(line.get_label(), set()).add((line.get_marker(), line.get_color()))
     assert set(looks) == {"topic", "intent", "emotion"}
     assert all(len(seen) == 1 for seen in looks.values())
     assert len({shape for seen in looks.values() for shape, _ in seen}) == 3
-    assert len(figure.axes[0].collections[1].get_offsets()) == 6
+    assert len(figure.axes[0].lines[1].get_xdata()) == 6
     assert {text.get_text() for text in figure.legends[0].get_texts()} == set(looks)
 
 
-def test_a_line_a_task_and_its_family_beside_it() -> None:
+def test_a_line_a_task_under_its_family() -> None:
     dots = [dot("a"), dot("b", "intent"), dot("c", "intent"), dot("a", shots=1)]
     draw, lines = figures.accuracies("t", 10, dots)
     figure = drawn(draw)
     left, right = figure.axes[:2]
-    assert lines == 3
-    assert [tick.get_text() for tick in left.get_yticklabels()] == ["a", "b", "c"]
-    families = right.child_axes[0]
-    assert [tick.get_text() for tick in families.get_yticklabels()] == ["topic", "intent"]
-    assert list(families.get_yticks()) == [0, 1]
+    assert lines == 5
+    labels = [(tick.get_text(), tick.get_fontweight()) for tick in left.get_yticklabels()]
+    assert labels == [("topic", "bold"), ("a", "normal"), ("intent", "bold"), ("b", "normal"), ("c", "normal")]
     assert [plot.get_title() for plot in (left, right)] == ["1 shot", "5 shots"]
-    assert marks(left) == {(70.0, 0), (61.0, 0), (25.0, 0)}  # frozen, random, chance
-    assert marks(right) == {(x, y) for x in (70.0, 61.0, 25.0) for y in (0, 1, 2)}
+    assert marks(left) == {(70.0, 1), (61.0, 1), (25.0, 1)}  # frozen, random, chance
+    assert marks(right) == {(x, y) for x in (70.0, 61.0, 25.0) for y in (1, 3, 4)}
 
 
 def test_a_family_of_many_tasks_is_one_line_of_means() -> None:
-    many = [dot(f"t{number}", mean=40.0 + number) for number in range(figures.LARGE + 1)]
+    many = [dot(f"t{number}", mean=40.0 + number) for number in range(LARGE + 1)]
     draw, lines = figures.accuracies("t", 10, [*many, dot("b", "intent")])
     plot = drawn(draw).axes[0]
-    assert lines == 2
-    assert [tick.get_text() for tick in plot.get_yticklabels()] == [f"mean of {figures.LARGE + 1} tasks", "b"]
-    middle = 40.0 + figures.LARGE / 2
-    assert {x for x, y in marks(plot) if y < 0.5} == {middle, middle - 9, 25.0}
-    assert figures.accuracies("t", 10, many[1:])[1] == figures.LARGE
+    assert lines == 4
+    assert [tick.get_text() for tick in plot.get_yticklabels()] == [
+        "topic",
+        f"mean of {LARGE + 1} tasks",
+        "intent",
+        "b",
+    ]
+    middle = 40.0 + LARGE / 2
+    assert {x for x, y in marks(plot) if 0.5 < y < 1.5} == {middle, middle - 9, 25.0}
+    assert figures.accuracies("t", 10, many[1:])[1] == LARGE + 1
