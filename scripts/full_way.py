@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -279,17 +279,19 @@ def tune(backbone: Backbone, texts: Texts, config: Config, seed: int) -> tuple[L
     learner = Learner(backbone, cosine_head(), lora.scale, first_layer(backbone, adapter))
     rng, optimizer = np.random.default_rng(seed), adam()
 
-    def loss(adapter: Adapter, hidden: object, y: mx.array) -> mx.array:
+    def loss(adapter: Adapter, hidden: Any, y: mx.array) -> mx.array:
         return contrastive_loss(unit(learner.features(adapter, hidden)), y, config.temperature)
 
-    def step(adapter: Adapter, state: object, rates: object, hidden: object, y: mx.array) -> tuple:
+    def step(adapter: Adapter, state: Any, rates: Any, hidden: Any, y: mx.array) -> tuple[Adapter, Any, mx.array]:
         value, grads = mx.value_and_grad(loss)(adapter, hidden, y)
         grads, _ = optim.clip_grad_norm(grads, CLIP)
-        return *optimizer.update(adapter, grads, rates, state), value
+        adapter, state = optimizer.update(adapter, grads, rates, state)
+        return adapter, state, value
 
     compiled = mx.compile(step)
     share = np.minimum(1.0, (np.arange(config.steps) + 1) / WARMUP) * (1 - np.arange(config.steps) / config.steps)
-    rates = rates_for(adapter, config.steps, mx.array((config.rate * share).astype(np.float32)))
+    rate: Any = mx.array((config.rate * share).astype(np.float32))
+    rates = rates_for(adapter, config.steps, rate)
     state, losses = optimizer.init(adapter), []
     drawn = batches(texts.y, config.classes, config.each, rng)
     for rates_now, rows in zip(rates, drawn, strict=False):
