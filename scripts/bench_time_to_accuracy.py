@@ -1,0 +1,328 @@
+"""How long until as accurate as PyTorch + PEFT at its best number of steps.
+
+    python scripts/bench_time_to_accuracy.py backbone=sentence-transformers/all-MiniLM-L6-v2 \\
+        checkpoint=runs/train/NAME/best texts=banking77/train.parquet
+
+PEFT starts as it does by default (LoRA with B at zero, a new linear head), takes Adam steps on the support set, and
+is read after each number of steps in `steps`. The learning rate and the number of steps are those with the highest
+mean accuracy over all episodes: the benchmark chooses them for PEFT with a look at the query sets, and not for us.
+Ours takes no gradient step: it reads the same episodes under one start (`metapeft.meta.select`), from token ids to
+predictions, with nothing kept from an earlier episode.
+
+Both are processes of their own that take turns in every round, as in `bench_adapt.py`; ratios are taken within a
+round. A start whose mean accuracy is below PEFT's best gets no ratio. It needs torch, transformers and peft, which
+metapeft itself never does.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+
+# pyrefly: ignore[missing-import]
+from adapt_contenders import BLOCKS, RANK, SCALE, WAYS, Child, Job, Peft, Unavailable
+
+# pyrefly: ignore[missing-import]
+from bench_adapt import PAUSE, BenchConfig, about_machine, draw_episodes, spread
+from pydantic import BaseModel, ConfigDict, Field
+
+from metapeft import atomic, cli
+from metapeft.errors import MetapeftError
+from metapeft.tokenization.tokenizer import load_tokenizer
+
+TARGET = 10.0  # times faster
+AUTO = "auto"
+
+
+class Config(BaseModel):
+    """What the script takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    backbone: str = Field(description="folder or Hub id of an encoder of the BERT family that transformers can open")
+    checkpoint: str = Field(default="none", description="folder of a checkpoint; none for the frozen network alone")
+    texts: str | None = Field(default=None, description="parquet file of labelled texts to make the episodes of")
+    text_column: str = "text"
+    label_column: str = "label"
+    suite: str | None = Field(default=None, description="folder of a built suite to take episodes from")
+    episodes: int = Field(default=10, ge=1, description="how many different episodes, each once a round")
+    rounds: int = Field(default=3, ge=1, description="how often the two take turns")
+    steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
+        default=[1, 2, 5, 10, 20, 50, 100], description="after how many of its steps PEFT is read"
+    )
+    rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] = Field(
+        default=[1e-3, 3e-3, 1e-2], description="learning rates of Adam; the best of them is PEFT's"
+    )
+    out: str = Field(default="runs/bench/time_to_accuracy", description="folder of result.json")
+
+
+class Reading(NamedTuple):
+    """An episode read once.
+
+    Attributes:
+        seconds: from token ids to predictions.
+        accuracy: on the query set.
+    """
+
+    seconds: float
+    accuracy: float
+
+
+# --- what is measured, and what it comes to: plain numbers
+
+
+class Best(NamedTuple):
+    """PEFT at its best: a learning rate, a number of steps, and the mean accuracy there."""
+
+    rate: float
+    steps: int
+    accuracy: float
+
+
+def best_of(accuracy: Mapping[tuple[float, int], float]) -> Best:
+    """The highest accuracy of ``{(rate, steps): mean accuracy}``; of equals the fewest steps, then the lowest rate."""
+    rate, steps = max(accuracy, key=lambda key: (accuracy[key], -key[1], -key[0]))
+    return Best(rate, steps, accuracy[rate, steps])
+
+
+def ratios_of(theirs: Sequence[float], ours: Sequence[float], accuracy: float, wanted: float) -> list[float] | None:
+    """How many times faster ours is, one number a round; None where ours is not as accurate as wanted.
+
+    Args:
+        theirs: mean seconds an episode of each round, at their best number of steps.
+        ours: as `theirs`.
+        accuracy: ours, mean over the episodes.
+        wanted: theirs.
+    """
+    if accuracy < wanted:
+        return None
+    return [other / mine for other, mine in zip(theirs, ours, strict=True)]
+
+
+# --- who is measured
+
+
+class FineTune(Peft):
+    """PyTorch + PEFT from its standard initialization: B at zero, a new linear head, Adam."""
+
+    def curve(self, index: int, rate: float, steps: Sequence[int]) -> list[Reading]:
+        """An episode after each of these numbers of steps, rising. What earlier readings took is not counted."""
+        torch, episode = self.torch, self.job.episodes[index]
+        began = time.perf_counter()
+        for parameter, start in self.adapter:
+            parameter.data.copy_(start)
+            parameter.grad = None
+        support = self._padded(episode.support_x, episode.support_lengths)
+        query = self._padded(episode.query_x, episode.query_lengths)
+        labels = torch.tensor(episode.support_y, dtype=torch.long)
+        torch.manual_seed(index)
+        head = torch.nn.Linear(self.plain.config.hidden_size, WAYS)
+        optimizer = torch.optim.Adam([*(parameter for parameter, _ in self.adapter), *head.parameters()], lr=rate)
+        readings, stepping, taken = [], time.perf_counter() - began, 0
+        for wanted in steps:
+            began = time.perf_counter()
+            for _ in range(wanted - taken):
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(head(self._pooled(self.model, *support)), labels).backward()
+                optimizer.step()
+            taken, stepping = wanted, stepping + time.perf_counter() - began
+            began = time.perf_counter()
+            with torch.no_grad():
+                said = head(self._pooled(self.model, *query)).argmax(1).numpy()
+            reading = time.perf_counter() - began
+            readings.append(Reading(stepping + reading, float(np.mean(said == episode.query_y))))
+        return readings
+
+
+class Ours:
+    """The starts of a checkpoint, each without a gradient step."""
+
+    def __init__(self, checkpoint: str, backbone: str, job: Job):
+        os.environ["TMPDIR"] = str(job.scratch)
+        from metapeft.adapting.starts import open_start
+        from metapeft.meta.select import FROZEN
+
+        self.job, self.begin = job, open_start(checkpoint, backbone)
+        offered = self.begin.candidates
+        plain = [c for c in offered if not c.ridge and not c.names and c != FROZEN and c.mix == self._mix()]
+        self.candidates = {c.name: c for c in (FROZEN, FROZEN._replace(ridge=True), *plain)}
+        self.about = f"{self.begin.facts['checkpoint']}: {', '.join([*self.candidates, AUTO])}"
+
+    def names(self) -> list[str]:
+        """What can be read."""
+        return [*self.candidates, AUTO]
+
+    def start(self) -> dict[str, dict[str, np.ndarray]]:
+        """Where PEFT starts: A uniform in ±1/sqrt(d_in) as PEFT draws it, B zero."""
+        from metapeft.adapters.lora import LoraConfig, random_adapter
+        from metapeft.mlx import mx
+
+        network: Any = self.begin.setup.learner.backbone
+        drawn = random_adapter(network.backbone, LoraConfig(RANK, SCALE, BLOCKS), mx.random.key(0))
+        return {path: {name: np.array(factor) for name, factor in part.items()} for path, part in drawn.items()}
+
+    def read(self, index: int, name: str) -> Reading:
+        """An episode under one start, from token ids."""
+        began = time.perf_counter()
+        said = self._predict(index, name)
+        taken = time.perf_counter() - began
+        return Reading(taken, float(np.mean(said == self.job.episodes[index].query_y)))
+
+    def _mix(self) -> float:
+        network: Any = self.begin.setup.learner.backbone
+        return network.mix
+
+    def _predict(self, index: int, name: str) -> np.ndarray:
+        from metapeft.embeddings.support import SupportSet
+        from metapeft.meta.inner_loop import Examples, episode_hidden
+        from metapeft.meta.methods import Item
+        from metapeft.meta.select import choose, nearness, read
+        from metapeft.meta.states import Beside
+        from metapeft.mlx import mx
+
+        begin, episode = self.begin, self.job.episodes[index]
+        learner = begin.setup.learner
+        support, query = episode_hidden(learner.backbone, episode, learner.depth)
+        labels = np.asarray(episode.support_y)
+        embedding, near = np.zeros(0, np.float32), 0.0
+        generated = name == AUTO or name.startswith("hypernetwork")
+        if begin.embedder is not None and generated:
+            frozen = np.array(support.hidden.frozen)
+            seen = SupportSet(frozen, labels, WAYS, episode.support_x, episode.support_lengths)
+            embedding = begin.embedder.embed(seen)
+            near = nearness(begin.library, embedding)
+        item = Item(support, query, WAYS, mx.array(embedding), mx.arange(WAYS), "bench")
+        if name == AUTO:
+
+            def part(rows: np.ndarray) -> Examples:  # no candidate takes a step, so hidden states are not read
+                hidden: Any = None
+                return Examples(Beside(hidden, support.hidden.frozen[mx.array(rows)]), mx.array(labels[rows]))
+
+            known: dict[str, Any] = {}
+            given = begin.setup, begin.method, begin.meta, item
+            choice = choose(*given, part, begin.candidates, begin.prior, near, known=known)
+            chosen = choice.candidate
+            logits = read(*given, [chosen], known)[chosen.name]
+        else:
+            chosen = self.candidates[name]
+            logits = read(begin.setup, begin.method, begin.meta, item, [chosen])[chosen.name]
+        return np.argmax(np.array(logits), axis=1)
+
+
+# --- the benchmark
+
+
+def bench(config: Config) -> int:
+    """Run everything, print it, write it.
+
+    Raises:
+        MetapeftError: torch, transformers or peft is missing, or there is no such backbone, checkpoint or texts.
+    """
+    from metapeft.backbones.load import folder_of
+
+    machine = about_machine()
+    print("\n".join(f"{name:10}{value}" for name, value in machine.items()))
+    folder = folder_of(config.backbone)
+    tokenizer = load_tokenizer(str(folder) if (folder / "tokenizer.json").is_file() else "default")
+    drawing = config.model_dump(include={"backbone", "texts", "text_column", "label_column", "suite"})
+    episodes, what = draw_episodes(BenchConfig(**drawing), tokenizer, config.episodes)
+    print(f"{'episodes':10}{config.episodes} of {what}")
+    with tempfile.TemporaryDirectory(prefix="metapeft-bench-") as scratch:
+        job = Job(folder, episodes, np.zeros((0, 0), np.int32), Path(scratch))
+        ours = Child(partial(Ours, config.checkpoint, config.backbone), job)
+        try:
+            peft = Child(FineTune, Job(folder, episodes, job.tokens, job.scratch, adapter=ours.ask("start")))
+        except Unavailable as reason:
+            ours.end()
+            raise MetapeftError(f"there is nothing to compare with: {reason}") from None
+        print(f"{'metapeft':10}{ours.about}\n{'PEFT':10}{peft.about}", flush=True)
+        result = measure(config, ours, peft)
+        ours.end()
+        peft.end()
+    path = Path(config.out) / "result.json"
+    atomic.write_text(path, atomic.canonical_json({"machine": machine, "settings": config.model_dump(), **result}))
+    print(f"\nwritten to {path}")
+    return 0
+
+
+def measure(config: Config, ours: Any, peft: Any) -> dict[str, Any]:
+    """Let both read every episode, print it, and return it.
+
+    Args:
+        config: how often, which steps and rates.
+        ours: answers ``ask("names")`` and ``ask("read", index, name)``.
+        peft: answers ``ask("curve", index, rate, steps)``.
+    """
+    every, steps = range(config.episodes), sorted(set(config.steps))
+    names = ours.ask("names")
+    for index in every:  # let both meet every shape once
+        peft.ask("curve", index, config.rates[0], steps[:1])
+        for name in names:
+            ours.ask("read", index, name)
+    curves = {rate: [peft.ask("curve", index, rate, steps) for index in every] for rate in config.rates}
+    means = {
+        (rate, step): statistics.mean(readings[place].accuracy for readings in curves[rate])
+        for rate in config.rates
+        for place, step in enumerate(steps)
+    }
+    best = best_of(means)
+    print(f"\nPEFT       accuracy after a number of steps, and milliseconds until then (mean of {config.episodes})")
+    print(f"  {'steps':>8}" + "".join(f"{f'rate {rate:g}':>20}" for rate in config.rates))
+    for place, step in enumerate(steps):
+        cells = [
+            f"{100 * means[rate, step]:.1f} % {1e3 * statistics.mean(r[place].seconds for r in curves[rate]):.0f} ms"
+            for rate in config.rates
+        ]
+        print(f"  {step:>8}" + "".join(f"{cell:>20}" for cell in cells))
+    print(f"  best: {100 * best.accuracy:.1f} % after {best.steps} steps at rate {best.rate:g}", flush=True)
+    theirs: list[float] = []
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    right: dict[str, float] = {}
+    for _ in range(config.rounds):
+        time.sleep(PAUSE)
+        theirs.append(statistics.mean(peft.ask("curve", i, best.rate, [best.steps])[0].seconds for i in every))
+        time.sleep(PAUSE)
+        for name in names:
+            readings = [ours.ask("read", index, name) for index in every]
+            taken[name].append(statistics.mean(reading.seconds for reading in readings))
+            right[name] = statistics.mean(reading.accuracy for reading in readings)
+    print(
+        f"\nto {100 * best.accuracy:.1f} %, milliseconds an episode: median (least .. most) of {config.rounds} rounds"
+    )
+    print(f"  {'PEFT':34}{100 * best.accuracy:6.1f} %{spread(theirs, 1e3)}")
+    rows: dict[str, Any] = {}
+    for name in names:
+        ratios = ratios_of(theirs, taken[name], right[name], best.accuracy)
+        rows[name] = {"accuracy": right[name], "seconds": taken[name], "ratios": ratios}
+        verdict = "never reaches it"
+        if ratios is not None:
+            verdict = f"{spread(ratios).strip()} times faster, at least {TARGET:g}: "
+            verdict += "met" if statistics.median(ratios) >= TARGET else "MISSED"
+        print(f"  {name:34}{100 * right[name]:6.1f} %{spread(taken[name], 1e3)}{verdict}")
+    curve = [{"rate": rate, "steps": step, "accuracy": value} for (rate, step), value in means.items()]
+    return {"curve": curve, "best": best._asdict(), "peft_seconds": theirs, "ours": rows}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point."""
+    return cli.run(
+        bench,
+        Config,
+        argv,
+        prog="bench_time_to_accuracy.py",
+        description="How long until as accurate as PyTorch + PEFT at its best number of steps.",
+        examples=["python scripts/bench_time_to_accuracy.py checkpoint=DIR backbone=FOLDER texts=FILE"],
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
