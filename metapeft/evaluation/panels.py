@@ -163,7 +163,7 @@ def every_task(cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], mix: fl
     ]
     said = (
         "One line a task; at the right the method with the highest mean. It was picked by looking at these episodes, "
-        "so it flatters: what can be had without looking is auto. Random has the first episodes only."
+        "so it flatters: what can be had without looking is auto. Random and baselines have fewer episodes."
     )
     return [
         "<h2>Every task</h2>",
