@@ -185,7 +185,7 @@ class Ours:
         from metapeft.embeddings.support import SupportSet
         from metapeft.meta.inner_loop import Examples, episode_hidden
         from metapeft.meta.methods import Item
-        from metapeft.meta.select import choose, nearness, read
+        from metapeft.meta.select import choose, cross_validate, nearness, read
         from metapeft.meta.states import Beside
         from metapeft.mlx import mx
 
@@ -209,8 +209,8 @@ class Ours:
 
             known: dict[str, Any] = {}
             given = begin.setup, begin.method, begin.meta, item
-            choice = choose(*given, part, begin.candidates, begin.prior, near, known=known)
-            chosen = choice.candidate
+            right = cross_validate(*given, part, begin.candidates, known=known)
+            chosen = choose(begin.candidates, right, begin.prior, near).candidate
             logits = read(*given, [chosen], known)[chosen.name]
         else:
             chosen = self.candidates[name]

@@ -120,6 +120,15 @@ def test_baselines_need_scikit_learn_before_the_first_episode(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_page_needs_matplotlib_before_the_first_episode(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert call(trained, tmp_path / "out", "html=true") == 2
+    assert "html=false" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_baselines_are_tuned_on_validation_tasks_once(
     trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -202,11 +202,20 @@ def from_random(
         chosen: learning rate by method.
     """
     right = {}
-    for rate in dict.fromkeys(chosen[name] for name in steps):
-        own = {name: count for name, count in steps.items() if chosen[name] == rate}
+    for rate, own in _by_rate(steps, chosen).items():
         curve = random_curve(learner, lora, item, max(own.values()), number, rate)
         right |= {name: curve[count] for name, count in own.items()}
     return right
+
+
+def steps_from_random(steps: Mapping[str, int], chosen: Mapping[str, float] = UNTUNED) -> int:
+    """How many gradient steps `from_random` takes."""
+    return sum(max(own.values()) for own in _by_rate(steps, chosen).values())
+
+
+def _by_rate(steps: Mapping[str, int], chosen: Mapping[str, float]) -> dict[float, dict[str, int]]:
+    rates = dict.fromkeys(chosen[name] for name in steps)
+    return {rate: {name: count for name, count in steps.items() if chosen[name] == rate} for rate in rates}
 
 
 def tuned(

@@ -25,7 +25,16 @@ from metapeft.adapters.lora import LoraConfig
 from metapeft.backbones.backbone import Backbone
 from metapeft.episodes.episode import Episode
 from metapeft.episodes.sampler import EpisodeSampler
-from metapeft.evaluation.baselines import FINE_TUNE, MEAN, RANDOM, UNTUNED, from_random, mean_adapter, without_steps
+from metapeft.evaluation.baselines import (
+    FINE_TUNE,
+    MEAN,
+    RANDOM,
+    UNTUNED,
+    from_random,
+    mean_adapter,
+    steps_from_random,
+    without_steps,
+)
 from metapeft.evaluation.metrics import macro_f1
 from metapeft.heads import accuracy
 from metapeft.meta import checkpoint as checkpoints
@@ -281,11 +290,15 @@ def _gradient_steps(opened: Opened, sizes: Sizes, names: bool, curves: int) -> i
                 most[key] = max(most.get(key, 0), c.steps)
         return sum(most.values())
 
-    random = max(FINE_TUNE.values()) if sizes.baselines else sizes.random_steps
-    control = of(_generated(opened)) + random
+    control = of(_generated(opened)) + steps_from_random(_random_steps(sizes), sizes.tuned)
     curve = CURVE_STEPS[-1] * (curves if opened.method.steps else min(curves, 1))  # without steps: the random start's
     counts = (sizes.episodes, min(sizes.control_episodes, sizes.episodes), min(sizes.curve_episodes, sizes.episodes))
     return sum(count * steps for count, steps in zip(counts, (of(opened.candidates), control, curve), strict=True))
+
+
+def _random_steps(sizes: Sizes) -> dict[str, int]:
+    """Adam steps of what begins at random, by method."""
+    return {RANDOM: sizes.random_steps} | (FINE_TUNE if sizes.baselines else {})
 
 
 def _generated(opened: Opened) -> tuple[Candidate, ...]:
@@ -310,8 +323,7 @@ def _controls(opened: Opened, task: Task, episode: Episode, item: Item, sizes: S
     if generated := _generated(opened):
         swapped, _ = _right(opened, item._replace(embedding=_stranger(opened, task, episode.index)), generated, {})
         right |= {name.replace("hypernetwork", "shuffled"): value for name, value in swapped.items()}
-    steps = {RANDOM: sizes.random_steps} | (FINE_TUNE if sizes.baselines else {})
-    right |= from_random(opened.setup.learner, opened.lora, item, episode.index, steps, sizes.tuned)
+    right |= from_random(opened.setup.learner, opened.lora, item, episode.index, _random_steps(sizes), sizes.tuned)
     if sizes.baselines:
         right |= without_steps(item, episode, sizes.tuned)
     if opened.averaged is not None:

@@ -313,6 +313,24 @@ def _reach(point: Point) -> tuple[float, float]:
     return max(point.mean - point.low, 0.0), max(point.high - point.mean, 0.0)
 
 
+def matplotlib() -> tuple[Any, Any, Any]:
+    """Its module `style` and the classes `FigureCanvasSVG` and `Figure`.
+
+    Raises:
+        MetapeftError: it is not installed.
+    """
+    try:
+        from matplotlib import style
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MetapeftError(
+            "report.html needs matplotlib, which is in the extra `plots`\n"
+            '  pip install "metapeft[plots]", or html=false for report.md alone'
+        ) from None
+    return style, FigureCanvasSVG, Figure
+
+
 def _svg(width: float, height: float, title: str, draw: Callable[[Any], None]) -> str:
     """Draw on axes of so many inches and give the figure as SVG.
 
@@ -321,14 +339,7 @@ def _svg(width: float, height: float, title: str, draw: Callable[[Any], None]) -
     Raises:
         MetapeftError: matplotlib is not installed.
     """
-    try:
-        from matplotlib import style
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MetapeftError(
-            'report.html needs matplotlib, which is in the extra `plots`\n  pip install "metapeft[plots]"'
-        ) from None
+    style, FigureCanvasSVG, Figure = matplotlib()
     settings: dict[str, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": title,

@@ -28,6 +28,7 @@ from metapeft.evaluation.bench import (
     prior_of,
     sampler,
 )
+from metapeft.evaluation.plots import matplotlib
 from metapeft.evaluation.protocol import (
     Origin,
     Track,
@@ -72,6 +73,8 @@ class Evaluation:
     def __init__(self, config: EvaluateConfig):
         if config.baselines:
             scikit_learn()
+        if config.html:
+            matplotlib()
         self.config = config
         suites = [Suite(path) for path in (config.suite, *config.more)]
         self.suite = suites[0]
