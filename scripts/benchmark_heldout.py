@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from metapeft import cli, strict_yaml
 from metapeft.errors import MetapeftError
 from metapeft.evaluate import EvaluateConfig, evaluate
-from metapeft.evaluation.report import summarized
+from metapeft.evaluation.join import together
 from metapeft.evaluation.run import write
 from metapeft.evaluation.splits import Split, parts_of, read_split, split_names
 from metapeft.tasks.suite import Suite
@@ -197,43 +197,6 @@ def beside(result: dict[str, Any], rival: dict[str, Any], name: str) -> dict[str
         cells.append(cell | {"accuracy": cell["accuracy"] | own})
     known = {name: {"checkpoint": rival["checkpoint"], "training": rival["training"]}}
     return result | {"cells": cells, "rivals": result.get("rivals", {}) | known}
-
-
-def together(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """One result of several seeds: the episodes of a task and number of shots side by side.
-
-    Args:
-        results: what `evaluate` wrote, of one split; the first says how it was made.
-    """
-    cells: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for result in results:
-        for cell in result["cells"]:
-            cells.setdefault((cell["task"], cell["shots"]), []).append(cell)
-    settings = results[0]["settings"] | {"seed": [result["settings"]["seed"] for result in results]}
-    return summarized(results[0] | {"cells": [_joined(own) for own in cells.values()], "settings": settings})
-
-
-def _joined(cells: list[dict[str, Any]]) -> dict[str, Any]:
-    """Cells of one task and number of shots as one.
-
-    Only the first episodes of a cell have the controls. They come first here too, so that equal places are equal
-    episodes in every list.
-    """
-    out = dict(cells[0])
-    controlled = [min(map(len, cell["accuracy"].values())) for cell in cells]
-    for part in ("accuracy", "macro_f1"):
-        out[part] = {
-            name: [value for cell, n in zip(cells, controlled, strict=True) for value in cell[part][name][:n]]
-            + [value for cell, n in zip(cells, controlled, strict=True) for value in cell[part][name][n:]]
-            for name in cells[0][part]
-        }
-    for part in ("curves", "support_loss", "query_loss"):
-        out[part] = {name: [row for cell in cells for row in cell[part][name]] for name in cells[0][part]}
-    out["chosen"] = {
-        name: dict(sum((Counter(cell["chosen"][name]) for cell in cells), Counter())) for name in cells[0]["chosen"]
-    }
-    out |= {key: sum(cell[key] for cell in cells) for key in ("gradient_steps", "seconds")}
-    return out | {"peak_memory_bytes": max(cell["peak_memory_bytes"] for cell in cells)}
 
 
 def _options(path: Path) -> dict[str, Any]:

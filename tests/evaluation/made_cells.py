@@ -37,3 +37,35 @@ def cell(
         "query_loss": {},
         "chosen": {"auto": {"frozen": episodes // 4, "static, mix 0.5": episodes - episodes // 4}},
     } | other
+
+
+def result_of_one_cell(seed: int, frozen: list[float], random: list[float]) -> dict[str, Any]:
+    cell = {
+        "episodes_sha256": f"of seed {seed}",
+        "task": "t",
+        "family": "f",
+        "track": "domain",
+        "ways": 2,
+        "shots": 1,
+        "query": 4,
+        "similarity": 0.5,
+        "gradient_steps": 10 + seed,
+        "seconds": 1.0,
+        "peak_memory_bytes": 100 - seed,
+        "accuracy": {"frozen": frozen, "auto": [value + 0.1 for value in frozen], "random": random},
+        "macro_f1": {"frozen": frozen},
+        "curves": {},
+        "support_loss": {},
+        "query_loss": {},
+        "curve_steps": [0],
+        "chosen": {"auto": {"frozen": len(frozen)}},
+    }
+    return {
+        "cells": [cell],
+        "settings": {"seed": seed},
+        "mix": 1.0,
+        "suite": "s",
+        "origin": "hub",
+        "rows_left_out": {"t": {"equal": seed, "near": 0}},
+        "unchecked": [],
+    }

@@ -1,4 +1,4 @@
-"""scripts/benchmark_heldout.py: seeds put together episode by episode, and what a split trains on."""
+"""scripts/benchmark_heldout.py: rivals on the same episodes, and what a split trains on."""
 
 from __future__ import annotations
 
@@ -10,46 +10,10 @@ import benchmark_heldout
 import pytest
 
 from metapeft import build
+from metapeft.evaluation.join import together
 from metapeft.evaluation.splits import Split
 from metapeft.tasks.suite import Suite
-
-
-def result(seed: int, frozen: list[float], random: list[float]) -> dict[str, Any]:
-    cell = {
-        "episodes_sha256": f"of seed {seed}",
-        "task": "t",
-        "family": "f",
-        "track": "domain",
-        "ways": 2,
-        "shots": 1,
-        "query": 4,
-        "similarity": 0.5,
-        "gradient_steps": 10 + seed,
-        "seconds": 1.0,
-        "peak_memory_bytes": 100 - seed,
-        "accuracy": {"frozen": frozen, "auto": [value + 0.1 for value in frozen], "random": random},
-        "macro_f1": {"frozen": frozen},
-        "curves": {},
-        "support_loss": {},
-        "query_loss": {},
-        "curve_steps": [0],
-        "chosen": {"auto": {"frozen": len(frozen)}},
-    }
-    return {"cells": [cell], "settings": {"seed": seed}, "mix": 1.0, "suite": "s", "origin": "hub"}
-
-
-def test_seeds_are_put_together_so_that_equal_places_are_equal_episodes() -> None:
-    both = benchmark_heldout.together([result(0, [0.1, 0.2, 0.3], [0.15]), result(1, [0.5, 0.6], [0.55])])
-    (cell,) = both["cells"]
-    assert cell["accuracy"]["random"] == [0.15, 0.55]
-    assert cell["accuracy"]["frozen"] == [0.1, 0.5, 0.2, 0.3, 0.6]  # those with a random start first
-    assert cell["accuracy"]["auto"] == pytest.approx([0.2, 0.6, 0.3, 0.4, 0.7])
-    assert cell["chosen"] == {"auto": {"frozen": 5}}
-    assert (cell["gradient_steps"], cell["seconds"], cell["peak_memory_bytes"]) == (21, 2.0, 100)
-    assert both["settings"]["seed"] == [0, 1]
-    rows = {row["method"]: row for row in both["rows"]}
-    assert rows["frozen"]["mean"] == pytest.approx(0.34)
-    assert rows["random"]["episodes"] == 2
+from tests.evaluation.made_cells import result_of_one_cell as result
 
 
 def test_synthetic_tasks_are_trained_on_only_when_asked(tmp_path: Path) -> None:
@@ -82,7 +46,7 @@ def test_a_rival_stands_beside_on_the_same_episodes_alone() -> None:
     for wrong in (other, other | {"cells": []}):
         with pytest.raises(benchmark_heldout.MetapeftError, match="t, 1 shots: single task was not read on the same"):
             benchmark_heldout.beside(both, wrong, "single task")
-    rows = {(pair["first"], pair["second"]) for pair in benchmark_heldout.together([both])["comparisons"]}
+    rows = {(pair["first"], pair["second"]) for pair in together([both])["comparisons"]}
     assert ("auto", "multitask, auto") in rows
 
 
