@@ -21,6 +21,8 @@ Both are read as the learned base is (``static``), and with a choice of their ow
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -28,7 +30,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from metapeft import cli, strict_yaml
+from metapeft import atomic, cli, strict_yaml
 from metapeft.errors import MetapeftError
 from metapeft.evaluate import EvaluateConfig, evaluate
 from metapeft.evaluation.join import together
@@ -87,6 +89,7 @@ class Config(BaseModel):
     prior_episodes: int = Field(default=30, ge=1, description="episodes a validation task for the prior of auto")
     baselines: bool = Field(default=False, description="those of metapeft.evaluate too")
     rivals: list[Literal["multitask", "single"]] = Field(default=[], description="adapters without meta-learning")
+    jobs: int = Field(default=1, ge=1, description="splits that run at the same time, each on its share of the cores")
     candidates: int = Field(default=3, ge=1, description="training tasks that the single one is chosen among")
     out: str = Field(default="runs/heldout", description="folder of runs and results")
 
@@ -109,6 +112,8 @@ def training_of(suite: Suite, split: Split, synthetic: bool) -> tuple[list[str],
 def run(config: Config) -> int:
     """Run the script."""
     suite = Suite(config.suite)
+    if config.jobs > 1:
+        run_shares(config)  # what follows finds all of it done, and puts it together
     options = TRAIN | {"steps": config.steps, "rows": config.rows}
     if config.backbone == "nano":
         options["lora"] = TRAIN["lora"] | {"num_layers": 2}  # it has no more
@@ -147,6 +152,26 @@ def run(config: Config) -> int:
         written = write(folder, together(results), html=True)
         print(f"{split.name}, {len(config.seeds)} seeds: " + ", ".join(map(str, written)), flush=True)
     return 0
+
+
+def run_shares(config: Config) -> None:
+    """Run the splits in `jobs` processes, dealt out in turn; each has its share of the cores.
+
+    Raises:
+        MetapeftError: a process failed; the others have ended.
+    """
+    names = config.splits or split_names()
+    given = config.model_dump(exclude_defaults=True) | {"jobs": 1}
+    threads = str(max(1, (os.cpu_count() or 1) // config.jobs))
+    limits = dict.fromkeys(("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+    running = []
+    for number in range(min(config.jobs, len(names))):
+        options = Path(config.out) / f"job-{number}.yaml"
+        atomic.write_text(options, json.dumps(given | {"splits": names[number :: config.jobs]}))  # JSON is YAML
+        running.append(subprocess.Popen([sys.executable, __file__, f"@{options}"], env=os.environ | limits))
+    codes = [process.wait() for process in running]
+    if any(codes):
+        raise MetapeftError(f"{sum(map(bool, codes))} of {len(codes)} processes failed; see above")
 
 
 def trained(out: Path, settings: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import benchmark_heldout
 import pytest
 
-from metapeft import build
+from metapeft import build, cli
 from metapeft.evaluation.join import together
 from metapeft.evaluation.splits import Split
 from metapeft.tasks.suite import Suite
@@ -48,6 +48,31 @@ def test_a_rival_stands_beside_on_the_same_episodes_alone() -> None:
             benchmark_heldout.beside(both, wrong, "single task")
     rows = {(pair["first"], pair["second"]) for pair in together([both])["comparisons"]}
     assert ("auto", "multitask, auto") in rows
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_jobs_share_the_splits_and_the_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
+    asked: list[benchmark_heldout.Config] = []
+
+    class Process:
+        def __init__(self, argv: list[str], env: dict[str, str]):
+            asked.append(cli.parse(benchmark_heldout.Config, argv[2:], prog="benchmark_heldout"))
+            assert int(env["MKL_NUM_THREADS"]) >= 1
+
+        def wait(self) -> int:
+            return failing
+
+    monkeypatch.setattr(benchmark_heldout.subprocess, "Popen", Process)
+    config = benchmark_heldout.Config(
+        suite="s", splits=["a", "b", "c"], jobs=2, baselines=True, out=str(tmp_path), shots=[5], seeds=[0, 3]
+    )
+    if failing:
+        with pytest.raises(benchmark_heldout.MetapeftError, match="2 of 2 processes failed"):
+            benchmark_heldout.run_shares(config)
+    else:
+        benchmark_heldout.run_shares(config)
+    assert [own.splits for own in asked] == [["a", "c"], ["b"]]
+    assert all(own == config.model_copy(update={"jobs": 1, "splits": own.splits}) for own in asked)
 
 
 def test_candidates_are_nearest_to_most_validation_tasks() -> None:
