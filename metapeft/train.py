@@ -70,7 +70,7 @@ class TrainConfig(BaseModel):
     training: list[str] = Field(default=[], description="tasks or families to train on; default: all that are left")
     exclude: list[str] = Field(default=[], description="tasks or families to keep out: what you will test on")
     validation: list[str] = Field(
-        default=[], description="tasks or families to validate on; default: about a fifth of the tasks, by name"
+        default=[], description="tasks or families to validate on; default: about a fifth of the tasks"
     )
     steps: int = Field(default=60, ge=1, description="outer steps")
     batch: int = Field(default=4, ge=1, description="episodes an outer step, over all ranks")

@@ -251,3 +251,14 @@ def test_the_text_block_reads_the_names_of_the_classes(suite: Path, tmp_path: Pa
     blocks = "hypernetwork.blocks=[prototypes,text]"  # without names nothing could be fitted: `text` refuses that
     assert train.main([f"suite={suite}", *TEXTS, "steps=1", blocks, f"out={tmp_path}", "prior_episodes=0"]) == 0
     assert read_facts(tmp_path / "last")["embedder"]["blocks"] == ["prototypes", "text"]
+
+
+def test_the_only_task_of_a_family_is_no_validation_task_unless_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = tmp_path / "quickstart"
+    assert build.main(["recipe=quickstart", f"out={suite}", "quiet=true"]) == 0
+    assert train.main([f"suite={suite}", "dry_run=true"]) == 0
+    assert "\nvalidation  quick_sentiment_" in capsys.readouterr().out
+    assert train.main([f"suite={suite}", "dry_run=true", "validation=[intent]"]) == 0
+    assert "\nvalidation  quick_intent_banking\n" in capsys.readouterr().out

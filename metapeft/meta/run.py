@@ -412,7 +412,7 @@ def _validation_split(
     """Validation and training tasks.
 
     Validation has the tasks named, or about a fifth by a hash of the id, one at least; training has those named, or
-    the rest.
+    the rest. The only task of its family is taken last: validation on a family that training lacks is to be asked for.
     """
     if training_names and validation_names:
         validation, rest = split_tasks(tasks, validation_names)
@@ -422,7 +422,12 @@ def _validation_split(
     if validation_names:
         validation, training = split_tasks(tasks, validation_names)
     else:
-        order = sorted(tasks, key=lambda task: int(key_of("validation", task.config.task_id)[0]))
+        sizes = Counter(task.config.task_family for task in tasks)
+
+        def place(task: Task) -> tuple[bool, int]:
+            return sizes[task.config.task_family] == 1, int(key_of("validation", task.config.task_id)[0])
+
+        order = sorted(tasks, key=place)
         validation = order[: max(1, math.ceil(len(order) / 5))]
         training = [task for task in tasks if task not in validation]
     if not training or not validation:
