@@ -229,15 +229,20 @@ class Peft:
     def peak(self) -> int:
         return peak_rss()
 
-    def _run(self, index: int, steps: int, watched: bool = False) -> tuple[np.ndarray, list[float]]:
-        torch, episode = self.torch, self.job.episodes[index]
-        functional = torch.nn.functional
+    def _begun(self, index: int) -> tuple[Any, Any, Any]:
+        """Support and query texts of an episode, and the labels of the support; the adapter is where it starts."""
+        episode = self.job.episodes[index]
         for parameter, start in self.adapter:
             parameter.data.copy_(start)
             parameter.grad = None
         support = self._padded(episode.support_x, episode.support_lengths)
         query = self._padded(episode.query_x, episode.query_lengths)
-        labels = torch.tensor(episode.support_y, dtype=torch.long)
+        return support, query, self.torch.tensor(episode.support_y, dtype=self.torch.long)
+
+    def _run(self, index: int, steps: int, watched: bool = False) -> tuple[np.ndarray, list[float]]:
+        torch = self.torch
+        functional = torch.nn.functional
+        support, query, labels = self._begun(index)
         with torch.no_grad():
             features = functional.normalize(self._pooled(self.model, *support), dim=1)
             means = torch.stack([features[labels == way].mean(0) for way in range(WAYS)])

@@ -118,12 +118,7 @@ class FineTune(Peft):
         """An episode after each of these numbers of steps, rising. What earlier readings took is not counted."""
         torch, episode = self.torch, self.job.episodes[index]
         began = time.perf_counter()
-        for parameter, start in self.adapter:
-            parameter.data.copy_(start)
-            parameter.grad = None
-        support = self._padded(episode.support_x, episode.support_lengths)
-        query = self._padded(episode.query_x, episode.query_lengths)
-        labels = torch.tensor(episode.support_y, dtype=torch.long)
+        support, query, labels = self._begun(index)
         torch.manual_seed(index)
         head = torch.nn.Linear(self.plain.config.hidden_size, WAYS)
         optimizer = torch.optim.Adam([*(parameter for parameter, _ in self.adapter), *head.parameters()], lr=rate)

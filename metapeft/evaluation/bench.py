@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -190,6 +190,23 @@ def read_episode(opened: Opened, episode: Episode, task: Task) -> tuple[Item, di
     return item, {"static": Features(support, query, names)}, near
 
 
+def validation_episodes(
+    opened: Opened, validation: Sequence[Task], sizes: Sizes, episodes: int
+) -> Iterator[tuple[Task, Episode]]:
+    """Episodes of validation tasks, what the prior and the baselines are chosen on, each with its task.
+
+    Args:
+        opened: the checkpoint.
+        validation: its validation tasks.
+        sizes: of the episodes.
+        episodes: a task, with each of `PRIOR_SHOTS`.
+    """
+    for task in (limited(task, sizes.rows) for task in validation):
+        for shots in PRIOR_SHOTS:
+            for episode in sampler(opened, task, shots, sizes, PRIOR_SEED).episodes(0, episodes):
+                yield task, episode
+
+
 def prior_of(opened: Opened, validation: Sequence[Task], sizes: Sizes, episodes: int) -> Prior:
     """The prior of auto: gains over the frozen prototype on the checkpoint's validation tasks.
 
@@ -201,14 +218,12 @@ def prior_of(opened: Opened, validation: Sequence[Task], sizes: Sizes, episodes:
     """
     similarity: list[float] = []
     gains: dict[str, list[float]] = {c.name: [] for c in opened.candidates[1:]}
-    for task in (limited(task, sizes.rows) for task in validation):
-        for shots in PRIOR_SHOTS:
-            for episode in sampler(opened, task, shots, sizes, PRIOR_SEED).episodes(0, episodes):
-                item, known, near = read_episode(opened, episode, task)
-                right = _right(opened, item, opened.candidates, known)[0]
-                similarity.append(near)
-                for name in gains:
-                    gains[name].append(right.get(name, right["frozen"]) - right["frozen"])
+    for task, episode in validation_episodes(opened, validation, sizes, episodes):
+        item, known, near = read_episode(opened, episode, task)
+        right = _right(opened, item, opened.candidates, known)[0]
+        similarity.append(near)
+        for name in gains:
+            gains[name].append(right.get(name, right["frozen"]) - right["frozen"])
     return fit_prior(np.array(similarity), {name: np.array(gain) for name, gain in gains.items()})
 
 

@@ -18,8 +18,6 @@ from metapeft.episodes.episode import Episode
 from metapeft.errors import EpisodeError
 from metapeft.evaluation.baselines import TRIED, scikit_learn, tuned
 from metapeft.evaluation.bench import (
-    PRIOR_SEED,
-    PRIOR_SHOTS,
     TEST_SEED,
     Opened,
     Sizes,
@@ -27,6 +25,7 @@ from metapeft.evaluation.bench import (
     open_checkpoint,
     prior_of,
     sampler,
+    validation_episodes,
 )
 from metapeft.evaluation.plots import matplotlib
 from metapeft.evaluation.protocol import (
@@ -139,7 +138,7 @@ class Evaluation:
         if kept.get("settings") != self.settings:
             print("tuning      baselines, on the validation tasks", flush=True)
             learner, lora = self.opened.setup.learner, self.opened.lora
-            lines = tuned(self._validation_episodes(), learner, lora, self.sizes.random_steps)
+            lines = tuned(self._validation_items(), learner, lora, self.sizes.random_steps)
             kept = json.loads(json.dumps({"settings": self.settings, "tuned": lines}))
             atomic.write_text(path, atomic.canonical_json(kept))
         self.tuned = kept["tuned"]
@@ -147,13 +146,11 @@ class Evaluation:
         self.sizes = self.sizes._replace(tuned={**self.sizes.tuned, **chosen})
         print("tuned       " + "; ".join(f"{e['method']}: {e['parameter']} {e['chosen']:g}" for e in self.tuned))
 
-    def _validation_episodes(self) -> Iterator[tuple[Item, Episode]]:
-        """Those of the prior."""
-        for task in (limited(task, self.sizes.rows) for task in self.validation):
-            for shots in PRIOR_SHOTS:
-                drawn = sampler(self.opened, task, shots, self.sizes, PRIOR_SEED)
-                for episode in drawn.episodes(0, self.config.prior_episodes):
-                    yield item_of(episode, task, self.opened.states, None), episode
+    def _validation_items(self) -> Iterator[tuple[Item, Episode]]:
+        """The episodes of the prior, as baselines read them."""
+        drawn = validation_episodes(self.opened, self.validation, self.sizes, self.config.prior_episodes)
+        for task, episode in drawn:
+            yield item_of(episode, task, self.opened.states, None), episode
 
     def _cell(self, task: Task, shots: int) -> Cell:
         """A finished cell, or the cell computed."""
