@@ -228,5 +228,6 @@ def test_each_baseline_is_run_at_what_was_chosen_for_it(tmp_path: Path) -> None:
     assert said == {
         name: random_curve(learner, read.lora, item, steps[name], 7, rates[name])[-1] for name in ("a", "b", "c")
     }
+    assert baselines.steps_from_random(steps, rates) == 4 + 6  # a is read off the curve of c
     starts = [random_curve(learner, read.lora, item, 3, number) for number in (7, 7, 8)]
     assert starts[0] == starts[1] != starts[2]
