@@ -45,7 +45,7 @@ class HypernetworkOptions(BaseModel):
     width: int = Field(default=64, ge=1, description="of its code")
     task_rates: bool = Field(default=False, description="let learning rates depend on the task")
     blocks: list[str] = Field(
-        default=["handcrafted", "prototypes", "task2vec"],
+        default=["handcrafted", "prototypes", "task2vec", "mentions"],
         min_length=1,
         description="what the task embedding is made of",
     )
@@ -84,7 +84,12 @@ class TrainConfig(BaseModel):
     rows: int = Field(default=1000, ge=16, description="rows of each pool that training draws from")
     max_tokens: int = Field(default=64, ge=4, description="longer texts are cut here")
     mix: float = Field(default=0.5, ge=0, le=1, description="weight of adapted beside frozen features")
-    head: Literal["cosine", "euclidean", "ridge"] = Field(default="cosine", description="classifier on the features")
+    head: Literal["cosine", "euclidean", "ridge", "tagger"] | None = Field(
+        default=None, description="classifier on the features; default: cosine, for tagging tagger"
+    )
+    kind: Literal["classification", "tagging"] | None = Field(
+        default=None, description="kind of the tasks to train on; default: classification where the suite has any"
+    )
     inner_steps: int = Field(
         default=3, ge=0, le=50, description="most inner steps; their number is 0 to this by chance"
     )

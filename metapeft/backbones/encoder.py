@@ -18,10 +18,12 @@ from metapeft.backbones.packing import (
     mean_over_tokens,
     pack,
     places_of,
+    read_by_unit,
     real_tokens,
     round_up,
     shares,
     spread,
+    take_units,
 )
 from metapeft.mlx import mx
 
@@ -133,7 +135,9 @@ class Encoder:
         return mx.concatenate(streams.side_by_side([partial(run, share) for share in cuts]))
 
     def pool(self, hidden: Encoded) -> mx.array:
-        """Mean over the tokens of each text, float32 ``(n, d)``."""
+        """Mean over the tokens of each text, float32 ``(n, d)``; of texts that are read by unit, each unit's token."""
+        if hidden.places.units is not None:
+            return take_units(hidden.states, hidden.places.units).astype(mx.float32)
         return mean_over_tokens(hidden.states, hidden.places).astype(mx.float32)
 
     def tokens(self, hidden: Encoded) -> mx.array:
@@ -169,7 +173,10 @@ def _part(hidden: Encoded, lengths: np.ndarray, share: slice) -> Encoded:
         return mx.pad(array[start : start + count], [(0, round_up(count) - count), (0, 0)])
 
     projected = None if hidden.projected is None else rows(hidden.projected)
-    return Encoded(rows(hidden.states), projected, places_of(lengths[share]))
+    places = places_of(lengths[share])
+    if hidden.places.units is not None:
+        places = read_by_unit(places, np.array(hidden.places.units.mask)[start : start + count, 0] > 0)
+    return Encoded(rows(hidden.states), projected, places)
 
 
 def part_of(adapter: Adapter, block: str, parts: Sequence[str]) -> dict[str, dict[str, mx.array]]:

@@ -29,6 +29,20 @@ class Rectangle(NamedTuple):
     mask: mx.array
 
 
+class Units(NamedTuple):
+    """Tokens that stand for a unit each, where a text is read word by word: the first pieces of its words.
+
+    Attributes:
+        rows: the packed row of each unit, int32 ``(u,)``.
+        cells: which unit a packed row stands for, int32 ``(tokens,)``; 0 where it stands for none.
+        mask: 1 where it stands for one, float32 ``(tokens, 1)``.
+    """
+
+    rows: mx.array
+    cells: mx.array
+    mask: mx.array
+
+
 class Places(NamedTuple):
     """Where the tokens of a batch stand: in one rectangle of all texts, and in several of texts of like length.
 
@@ -39,6 +53,7 @@ class Places(NamedTuple):
         mask: where there is a token, bool ``(n, length)``.
         alike: rectangles of texts of like length; some have rows without a text.
         alike_cells: as `cells`, in the rectangles of `alike`, flattened and end to end.
+        units: None where a text is one unit.
     """
 
     cells: mx.array
@@ -47,6 +62,7 @@ class Places(NamedTuple):
     mask: mx.array
     alike: tuple[Rectangle, ...]
     alike_cells: mx.array
+    units: Units | None = None
 
 
 def places_of(lengths: Any) -> Places:
@@ -67,6 +83,19 @@ def places_of(lengths: Any) -> Places:
     alike, alike_cells = _alike(lengths, len(cells))
     cells, is_real, rows, mask = (mx.array(array) for array in (cells, is_real, rows, mask))
     return Places(cells, is_real, rows, mask, alike, mx.array(alike_cells))
+
+
+def read_by_unit(places: Places, first: np.ndarray) -> Places:
+    """The same places, read word by word.
+
+    Args:
+        places: of some texts.
+        first: which of their tokens, end to end, stand for a unit, bool ``(real tokens,)``.
+    """
+    rows = np.flatnonzero(first)
+    cells, mask = np.zeros(places.cells.shape[0], np.int32), np.zeros((places.cells.shape[0], 1), np.float32)
+    cells[rows], mask[rows] = np.arange(len(rows)), 1.0
+    return places._replace(units=Units(mx.array(rows.astype(np.int32)), mx.array(cells), mx.array(mask)))
 
 
 def _alike(lengths: np.ndarray, packed: int) -> tuple[tuple[Rectangle, ...], np.ndarray]:
@@ -210,6 +239,12 @@ def mean_over_tokens(packed: mx.array, places: Places) -> mx.array:
     counts = mx.sum(places.mask, axis=1).astype(packed.dtype)
     weights = (owner[None] == mx.arange(n)[:, None]) * (places.real[:, 0][None] / mx.maximum(counts, 1)[:, None])
     return weights.astype(packed.dtype) @ packed
+
+
+def take_units(packed: mx.array, units: Units) -> mx.array:
+    """The packed rows ``(tokens, d)`` that stand for a unit, ``(u, d)``."""
+    taken: Any = _gather(packed, units.rows, units.cells, units.mask)
+    return taken
 
 
 @mx.custom_function

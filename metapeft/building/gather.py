@@ -182,7 +182,7 @@ def _gather_points(planned: PlannedTask, task: PointsTask, folder: Path) -> Gath
         x, y = points.generate(source.generator, source.params, size, source.seed, pool)
         flat = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), x.shape[1])
         ids = [f"{pool}:{index}" for index in range(len(y))]
-        _write_table(folder / f"{pool}.parquet", pa.table({"row_id": ids, "x": flat, "label": y.astype(np.int32)}))
+        write_table(folder / f"{pool}.parquet", pa.table({"row_id": ids, "x": flat, "label": y.astype(np.int32)}))
         gathered.counts[pool] = Counts(read=len(y), kept=len(y))
     gathered.source = {
         "kind": "synthetic",
@@ -210,7 +210,7 @@ def write_rows(path: Path, task: TextTask, rows: list[Row]) -> None:
     schema = pa.schema(list(columns.items()))
     if isinstance(task, ClassificationTask):
         schema = schema.with_metadata(_class_label_metadata(columns, task.labels))
-    _write_table(path, pa.Table.from_pylist(rows, schema=schema))
+    write_table(path, pa.Table.from_pylist(rows, schema=schema))
 
 
 def _class_label_metadata(columns: dict[str, Any], labels: list[str]) -> dict[str, str]:
@@ -220,7 +220,7 @@ def _class_label_metadata(columns: dict[str, Any], labels: list[str]) -> dict[st
     return {"huggingface": json.dumps({"info": {"features": features}})}
 
 
-def _write_table(path: Path, table: pa.Table) -> None:
+def write_table(path: Path, table: pa.Table) -> None:
     pq.write_table(table, path, compression="zstd", row_group_size=ROW_GROUP)
 
 
@@ -229,4 +229,4 @@ def drop_rows(path: Path, rows: set[int]) -> None:
     table = pq.read_table(path)
     keep = np.ones(len(table), bool)
     keep[list(rows)] = False
-    _write_table(path, table.filter(pa.array(keep)))
+    write_table(path, table.filter(pa.array(keep)))

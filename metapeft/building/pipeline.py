@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from metapeft import atomic
 from metapeft.building import card
-from metapeft.building.gather import Gathered, drop_rows, gather
+from metapeft.building.gather import Gathered, drop_rows, gather, write_table
 from metapeft.building.leakage import Findings, audit
 from metapeft.building.order import Order, Session, versions
 from metapeft.errors import RecipeError
@@ -30,6 +30,7 @@ from metapeft.recipes.schema import (
     PoolName,
     TaggingTask,
 )
+from metapeft.sources.examples import repaired_bio
 from metapeft.sources.fields import render
 from metapeft.tasks.suite import FORMAT, POOLS
 from metapeft.tokenization.tokenizer import (
@@ -40,6 +41,7 @@ from metapeft.tokenization.tokenizer import (
     encode_texts,
     encode_words,
     load_tokenizer,
+    windows,
 )
 
 Note = Callable[[str], None]
@@ -127,9 +129,15 @@ def _finish_pool(
     if "label" in table.column_names:
         class_rows = np.bincount(table["label"].to_numpy(), minlength=len(getattr(task, "labels", []))).tolist()
     if not isinstance(task, PointsTask):
-        tokens = _tokenize(planned, table, tokenizer, order.episodes(planned).max_tokens)
+        longest = order.episodes(planned).max_tokens
+        whole = len(table)
+        if isinstance(task, TaggingTask):
+            table = _windowed(table, tokenizer, longest)
+            if len(table) > whole:
+                write_table(folder / f"{pool}.parquet", table)
+        tokens = _tokenize(planned, table, tokenizer, longest)
         _write_tokens(folder / f"tokens-{pool}.arrow", tokens, table)
-        lengths = _length_facts(tokens)
+        lengths = _length_facts(tokens) | ({"windows": len(table) - whole} if isinstance(task, TaggingTask) else {})
     return PoolFacts(len(table), class_rows, lengths)
 
 
@@ -180,6 +188,21 @@ def _entry(
             if split in task.expect and task.expect[split] != found
         },
     }
+
+
+def _windowed(table: pa.Table, tokenizer: LoadedTokenizer, max_tokens: int) -> pa.Table:
+    """Sentences that are too long as several rows, `row_id/0`, `row_id/1` and so on: see `tokenizer.windows`."""
+    rows = table.to_pylist()
+    cuts = windows(tokenizer, [row["tokens"] for row in rows], [row["tags"] for row in rows], max_tokens)
+    if all(len(cut) == 1 for cut in cuts):
+        return table
+    out = []
+    for row, cut in zip(rows, cuts, strict=True):
+        for number, part in enumerate(cut):
+            words, name = row["tokens"][part], f"{row['row_id']}/{number}" if len(cut) > 1 else row["row_id"]
+            tags, _ = repaired_bio(row["tags"][part])
+            out.append(row | {"row_id": name, "text": " ".join(words), "tokens": words, "tags": tags})
+    return pa.Table.from_pylist(out, schema=table.schema)
 
 
 def _tokenize(planned: PlannedTask, table: pa.Table, tokenizer: LoadedTokenizer, max_tokens: int) -> Tokens:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from metapeft.embeddings.handcrafted import handcrafted
+from metapeft.embeddings.mentions import mentions
 from metapeft.embeddings.prototypes import prototypes
 from metapeft.embeddings.support import EmbeddingError, SupportSet, check
 from metapeft.embeddings.task2vec import task2vec
@@ -19,9 +20,10 @@ BLOCKS: Mapping[str, Callable[[SupportSet], np.ndarray]] = {
     "handcrafted": handcrafted,
     "prototypes": prototypes,
     "task2vec": task2vec,
+    "mentions": mentions,
     "text": text,
 }
-DEFAULT_BLOCKS = ("handcrafted", "prototypes", "task2vec")
+DEFAULT_BLOCKS = ("handcrafted", "prototypes", "task2vec", "mentions")
 FORMAT = 2  # of what the numbers of a block mean: an embedder fitted on other meanings must not be read
 FARTHEST = 5.0  # standardized statistics are cut here: a task far outside must not hide its other statistics
 

@@ -18,5 +18,10 @@ def handcrafted(support: SupportSet) -> np.ndarray:
         lengths = np.asarray(support.lengths, np.int64)
         inside = np.arange(support.x.shape[1]) < lengths[:, None]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        pool = Pool("classification", Ragged(np.asarray(support.x)[inside], offsets), labels)
+        x = Ragged(np.asarray(support.x)[inside], offsets)
+        if support.sentences is None:
+            pool = Pool("classification", x, labels)
+        else:
+            ends = np.concatenate([[0], np.cumsum(support.sentences.lengths)])
+            pool = Pool("tagging", x, Ragged(labels, ends))
     return feature_vector(task_features(pool, support.domain, support.language))

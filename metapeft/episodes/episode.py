@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from metapeft.mlx_arrays import to_mlx
 from metapeft.tasks.drawing import Draws, Sides
 from metapeft.tasks.padding import gather_x, gather_y
+from metapeft.tasks.pool import IGNORE
 from metapeft.tasks.sampling import QUERY_ORDER, SUPPORT_ORDER, fold, in_hashed_order
+from metapeft.tasks.tags import OUTSIDE, class_of
 
 ARRAYS = ("support_x", "support_y", "query_x", "query_y", "support_lengths", "query_lengths")
+
+
+class Sentences(NamedTuple):
+    """What the words of one side of a tagging episode belong to.
+
+    Attributes:
+        lengths: words of each sentence, int64 ``(n,)``.
+        tags: of all words, end to end, int32 ``(words,)``; see `tasks.tags`.
+    """
+
+    lengths: np.ndarray
+    tags: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +69,29 @@ class Episode:
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.support_x, self.support_y, self.query_x, self.query_y))
+
+    @property
+    def ways(self) -> int:
+        """Classes that its units are told apart by: those of `classes`, and in tagging what is outside of all."""
+        return len(self.classes) + (np.ndim(self.support_y) == 2)
+
+    def units(self, side: str) -> tuple[np.ndarray, Sentences | None]:
+        """The classes of a side's units, int32 ``(u,)``: of its examples, or of the words of its sentences.
+
+        Args:
+            side: ``support`` or ``query``.
+
+        Returns:
+            The classes, and for words what their sentences say; None for examples. In tagging class 0 is outside, and
+            a mention of a type that the episode lacks counts as outside here, not in the tags of the sentences.
+        """
+        y = np.asarray(getattr(self, f"{side}_y"))
+        if y.ndim == 1:
+            return y, None
+        tags = y[y != IGNORE]
+        classes = class_of(tags)
+        sentences = Sentences(np.count_nonzero(y != IGNORE, axis=1), tags)
+        return np.where(classes < self.ways, classes, OUTSIDE).astype(np.int32), sentences
 
     def to_mlx(self) -> Episode:
         """The same episode with `mx.array`s."""

@@ -4,6 +4,7 @@ from metapeft.heads.head import Head, Meta, Params, accuracy, check_labels, cros
 from metapeft.heads.linear import linear_head
 from metapeft.heads.prototype import cosine_head, euclidean_head, prototypes
 from metapeft.heads.ridge import ridge_head
+from metapeft.heads.tagger import tagger_head
 
 __all__ = [
     "Head",
@@ -17,4 +18,5 @@ __all__ = [
     "linear_head",
     "prototypes",
     "ridge_head",
+    "tagger_head",
 ]

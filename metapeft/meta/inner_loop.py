@@ -21,7 +21,7 @@ import numpy as np
 from metapeft.adapters.lora import first_layer
 from metapeft.backbones.backbone import Adapter, Backbone
 from metapeft.backbones.encoder import Encoder
-from metapeft.episodes.episode import Episode
+from metapeft.episodes.episode import Episode, Sentences
 from metapeft.errors import AdaptationError
 from metapeft.heads.head import Head, Meta, Params, accuracy, check_known, check_labels, cross_entropy
 from metapeft.meta.learner import Optimizer, Tree, rates_for, sgd, unroll
@@ -34,11 +34,13 @@ class Examples(NamedTuple):
 
     Attributes:
         hidden: what `Backbone.prefix` gave.
-        labels: int32 ``(n,)``.
+        labels: int32, one a unit: ``(n,)``, or in tagging of the words ``(words,)``, 0 outside.
+        sentences: what the words belong to; None where each example is a unit.
     """
 
     hidden: Any
     labels: mx.array
+    sentences: Sentences | None = None
 
 
 class Learner(NamedTuple):

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from metapeft.adapters.hypernetwork import Hypernetwork
 from metapeft.adapters.lora import LoraConfig, random_adapter
 from metapeft.backbones.backbone import Adapter
@@ -58,6 +60,7 @@ class Setup(NamedTuple):
         keep: weight of the penalty that holds similarities of unrelated texts near the frozen ones.
         every_step: read the query loss after every inner step and average, in place of after the last one.
         order: 1 or 2.
+        transitions: between words of training sentences, see `judge.transitions_of`; None where examples are the units.
     """
 
     learner: Learner
@@ -66,6 +69,7 @@ class Setup(NamedTuple):
     keep: float = 0.0
     every_step: bool = False
     order: int = 1
+    transitions: np.ndarray | None = None
 
 
 class Reading(NamedTuple):

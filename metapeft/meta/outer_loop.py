@@ -127,18 +127,20 @@ def support_set(task: Task, episode: Episode, frozen: np.ndarray, names: np.ndar
     Args:
         task: whose domain and language are read.
         episode: its support side.
-        frozen: features of the support examples ``(n, d)``.
+        frozen: features of the support set's units ``(u, d)``.
         names: features of the classes' names ``(ways, d)``; None where they have none.
     """
+    classes, sentences = episode.units("support")
     return SupportSet(
         frozen,
-        episode.support_y,
-        len(episode.classes),
+        classes,
+        episode.ways,
         episode.support_x,
         episode.support_lengths,
         domain=task.config.domain,
         language=task.language,
         label_features=names,
+        sentences=sentences,
     )
 
 
@@ -191,12 +193,18 @@ def item_of(
     return Item(
         support,
         query,
-        len(episode.classes),
+        episode.ways,
         mx.array(embedding),
-        mx.array(episode.classes.astype(np.int32)),
+        mx.array(rows_of_classes(episode)),
         episode.task_id,
         names=states.names(task, episode.classes) if names else None,
     )
+
+
+def rows_of_classes(episode: Episode) -> np.ndarray:
+    """Which rows of its task's own linear head an episode reads, int32 ``(ways,)``: in tagging the first is outside."""
+    classes = episode.classes.astype(np.int32)
+    return classes if episode.ways == len(classes) else np.concatenate([np.zeros(1, np.int32), classes + 1])
 
 
 def names_for(blocks: Sequence[str], task: Task, episode: Episode, states: PoolStates) -> np.ndarray | None:
@@ -285,7 +293,7 @@ def with_classes(meta: Tree, method: Method, tasks: Sequence[Task], width: int, 
         return meta
     keys = mx.random.split(key, len(tasks))
     heads = {
-        task.config.task_id: mx.random.normal((task.config.num_classes, width), key=k) / math.sqrt(width)
+        task.config.task_id: mx.random.normal((task.classes_of_units, width), key=k) / math.sqrt(width)
         for task, k in zip(tasks, keys, strict=True)
     }
     return {**meta, "classes": heads}

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metapeft.adapters.lora import LoraConfig, random_adapter
-from metapeft.heads import accuracy, cross_entropy, linear_head
+from metapeft.heads import cross_entropy, linear_head
 from metapeft.meta.inner_loop import Examples, Learner
+from metapeft.meta.judge import figure
 from metapeft.meta.learner import Tree, adam, rates_for
 from metapeft.meta.methods import Item, Method, Setup, curve
 from metapeft.meta.states import WithFrozen
@@ -23,7 +24,7 @@ class Curve(NamedTuple):
     """What was read after 0, 1, … inner steps, one number each.
 
     Attributes:
-        accuracy: on the query set, 0 to 1.
+        accuracy: the figure of the query set, 0 to 1: see `judge.figure`.
         support_loss: mean cross-entropy on the support set, in nats.
         query_loss: the same on the query set.
     """
@@ -37,24 +38,24 @@ def learned_reading(setup: Setup, method: Method, meta: Any, item: Item, steps: 
     """As `accuracies`, with the losses: that of the support set is another run through the network a step."""
     logits, trees = curve(setup, method, meta, item, steps)
     return Curve(
-        [float(accuracy(each, item.query.labels)) for each in logits],
+        [figure(each, item.query, setup.transitions) for each in logits],
         [float(setup.learner.loss(tree, item.support)) for tree in trees],
         [float(cross_entropy(each, item.query.labels)) for each in logits],
     )
 
 
 def accuracies(setup: Setup, method: Method, meta: Any, item: Item, steps: int) -> list[float]:
-    """Query accuracy of an episode after 0, 1, … `steps` inner steps from where the meta-parameters say."""
+    """The figure of an episode after 0, 1, … `steps` inner steps from where the meta-parameters say."""
     logits, _ = curve(setup, method, meta, item, steps)
-    return [float(accuracy(each, item.query.labels)) for each in logits]
+    return [figure(each, item.query, setup.transitions) for each in logits]
 
 
 def random_curve(
     learner: Learner, lora: LoraConfig, item: Item, steps: int, number: int, rate: float = 0.01
 ) -> list[float]:
-    """Query accuracy of a random adapter and a random linear head after 0, 1, … `steps` steps of Adam.
+    """The figure of a random adapter and a random linear head after 0, 1, … `steps` steps of Adam.
 
-    What one does without meta-learning.
+    What one does without meta-learning; every word of a sentence is classified for itself.
 
     Args:
         learner: says backbone, scale and depth.
@@ -65,7 +66,7 @@ def random_curve(
         rate: learning rate of both.
     """
     return [
-        float(accuracy(plain.logits(params, query.hidden), query.labels))
+        figure(plain.logits(params, query.hidden), query)
         for plain, params, _, query in _random_steps(learner, lora, item, steps, number, rate)
     ]
 
@@ -77,7 +78,7 @@ def random_reading(
     out = Curve([], [], [])
     for plain, params, support, query in _random_steps(learner, lora, item, steps, number, rate):
         logits = plain.logits(params, query.hidden)
-        out.accuracy.append(float(accuracy(logits, query.labels)))
+        out.accuracy.append(figure(logits, query))
         out.support_loss.append(float(plain.loss(params, support)))
         out.query_loss.append(float(cross_entropy(logits, query.labels)))
     return out

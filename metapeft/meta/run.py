@@ -16,19 +16,22 @@ from metapeft import atomic
 from metapeft.adapters.hypernetwork import Hypernetwork, count_numbers, hypernetwork_for
 from metapeft.adapters.lora import LoraConfig, first_layer, targets
 from metapeft.backbones.backbone import Backbone
+from metapeft.backbones.encoder import Encoder
 from metapeft.backbones.load import load_backbone
 from metapeft.backbones.mlp import make_mlp
 from metapeft.backbones.tokens import check_tokenizer
 from metapeft.embeddings.embedder import Embedder, fit
 from metapeft.episodes.curriculum import Curriculum, read_curriculum
 from metapeft.episodes.sampler import EpisodeSampler
-from metapeft.errors import EpisodeError, MetapeftError, SuiteError
+from metapeft.episodes.tagging import TaggingSampler
+from metapeft.errors import BackboneError, EpisodeError, MetapeftError, SuiteError
 from metapeft.evaluation.intervals import bootstrap_interval
-from metapeft.heads import cosine_head, euclidean_head, ridge_head
+from metapeft.heads import cosine_head, euclidean_head, ridge_head, tagger_head
 from metapeft.meta import checkpoint as checkpoints
 from metapeft.meta import distributed
 from metapeft.meta.checkpoint import Checkpoint, CheckpointError
 from metapeft.meta.inner_loop import Learner
+from metapeft.meta.judge import transitions_of
 from metapeft.meta.methods import Setup, init_meta, method_named
 from metapeft.meta.outer_loop import (
     Outer,
@@ -53,7 +56,8 @@ from metapeft.tasks.task import Task
 if TYPE_CHECKING:
     from metapeft.train import TrainConfig
 
-HEADS = {"cosine": cosine_head, "euclidean": euclidean_head, "ridge": ridge_head}
+HEADS = {"cosine": cosine_head, "euclidean": euclidean_head, "ridge": ridge_head, "tagger": tagger_head}
+HEAD_OF = {"classification": "cosine", "points": "cosine", "tagging": "tagger"}
 MLP = "mlp"
 FITTED_FROM = 10**9  # numbers of the episodes that the embedding is fitted on: training never gets there
 
@@ -77,7 +81,11 @@ class Run:
         self.out = Path(config.out) if config.out else default_out(config)
         self.suite, *more = suites = [Suite(path) for path in (config.suite, *config.more)]
         self.method = method_named(config.method)
-        tasks, _, self.backbone = tasks_of_suites(suites, config.backbone, config.seed)
+        tasks, _, self.backbone = tasks_of_suites(suites, config.backbone, config.seed, config.kind)
+        kind = tasks[0].kind
+        head = config.head or HEAD_OF[kind]
+        if (head == "tagger") != (kind == "tagging"):
+            raise MetapeftError(f"head={head} does not fit tasks of kind {kind}: leave it out")
         _, tasks = split_tasks(tasks, config.exclude)
         self.validation, self.training = _validation_split(tasks, config.validation, config.training)
         self.settings = settings_of(config) | {
@@ -87,14 +95,15 @@ class Run:
         }
         lora = config.lora.model_dump()
         self.lora = LoraConfig(**lora)
-        learner = learner_of(self.backbone, self.lora, config.head, config.mix)
+        learner = learner_of(self.backbone, self.lora, head, config.mix)
         h = config.hypernetwork
         self.hypernetwork: Hypernetwork | None = None
         self.facts: dict[str, Any] = {
             "method": config.method,
             "lora": lora,
             "hypernetwork": None,
-            "head": config.head,
+            "kind": kind,
+            "head": head,
             "mix": config.mix,
             "inner_steps": config.inner_steps,
             "max_tokens": config.max_tokens,
@@ -112,8 +121,18 @@ class Run:
             shape = {"dims": h.dims, "term": h.term, "width": h.width, "rate_steps": rate_steps}
             self.hypernetwork = hypernetwork_for(self.backbone, self.lora, **shape)
             self.facts["hypernetwork"] = shape
+        transitions = None
+        if kind == "tagging":
+            transitions = transitions_of(task.support for task in self.training)
+            self.facts["transitions"] = transitions.tolist()
         self.setup = Setup(
-            learner, self.hypernetwork, config.label_smoothing, config.keep, config.every_step, config.order
+            learner,
+            self.hypernetwork,
+            config.label_smoothing,
+            config.keep,
+            config.every_step,
+            config.order,
+            transitions,
         )
         self.outer = Outer(
             config.steps,
@@ -353,7 +372,7 @@ class Run:
             rows.append({"method": name, "mean": np.mean(values, axis=0).tolist(), "ci95": ends.T.tolist()})
         return rows
 
-    def _validation_sampler(self, task: Task, seed: int) -> EpisodeSampler:
+    def _validation_sampler(self, task: Task, seed: int) -> EpisodeSampler | TaggingSampler:
         return sampler_of(task, self.stream.sizes.ways[1], 5, 10, self.config.max_tokens, seed + self.config.seed)
 
 
@@ -366,13 +385,15 @@ def learner_of(backbone: Backbone, lora: LoraConfig, head: str, mix: float) -> L
     return Learner(WithFrozen(backbone, mix), HEADS[head](), lora.scale, depth)
 
 
-def tasks_and_backbone(suite: Suite, name: str, seed: int) -> tuple[list[Task], Backbone]:
+def tasks_and_backbone(suite: Suite, name: str, seed: int, kind: str | None = None) -> tuple[list[Task], Backbone]:
     """The tasks of a suite that a backbone can run, opened, and the backbone.
 
-    `mlp` is a random network for points, of the dimension that most of the suite's points tasks have.
+    `mlp` is a random network for points, of the dimension that most of the suite's points tasks have. `kind` says which
+    of the others; None: classification where there is any, else tagging.
 
     Raises:
         SuiteError: there are none, or the suite was tokenized for another backbone.
+        BackboneError: the backbone cannot read word by word, and the tasks are of kind tagging.
     """
     if name == MLP:
         tasks = [suite.load(task.id) for task in suite.tasks if task.kind == "points"]
@@ -382,19 +403,26 @@ def tasks_and_backbone(suite: Suite, name: str, seed: int) -> tuple[list[Task], 
         dims = max(counts, key=lambda d: (counts[d], -d))
         return [task for task in tasks if task.config.input_dim == dims], make_mlp(dims, seed=seed)
     check_tokenizer(suite, name)
-    tasks = [suite.load(task.id) for task in suite.tasks if task.kind == "classification"]
+    kinds = {task.kind for task in suite.tasks}
+    kind = kind or ("tagging" if "classification" not in kinds and "tagging" in kinds else "classification")
+    tasks = [suite.load(task.id) for task in suite.tasks if task.kind == kind]
     if not tasks:
-        raise SuiteError(f"{suite.path}: no classification task for backbone={name}; points need backbone=mlp")
-    return tasks, load_backbone(name)
+        raise SuiteError(f"{suite.path}: no {kind} task for backbone={name}; points need backbone=mlp")
+    backbone = load_backbone(name)
+    if kind == "tagging" and not isinstance(backbone, Encoder):
+        raise BackboneError(f"backbone '{name}' is no encoder: tagging reads words with what follows them")
+    return tasks, backbone
 
 
-def tasks_of_suites(suites: Sequence[Suite], name: str, seed: int) -> tuple[list[Task], dict[str, Suite], Backbone]:
+def tasks_of_suites(
+    suites: Sequence[Suite], name: str, seed: int, kind: str | None = None
+) -> tuple[list[Task], dict[str, Suite], Backbone]:
     """The tasks of several suites that a backbone can run, the suite of each task id, and the backbone.
 
     Raises:
         SuiteError: two suites have a task of one id, or as `tasks_and_backbone`.
     """
-    opened = [tasks_and_backbone(suite, name, seed) for suite in suites]
+    opened = [tasks_and_backbone(suite, name, seed, kind) for suite in suites]
     tasks: list[Task] = []
     home: dict[str, Suite] = {}
     for suite, (own, _) in zip(suites, opened, strict=True):

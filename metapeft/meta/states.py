@@ -15,12 +15,13 @@ import numpy as np
 
 from metapeft.backbones.backbone import Adapter, Backbone
 from metapeft.backbones.encoder import Encoded, Encoder
-from metapeft.backbones.packing import places_of
+from metapeft.backbones.packing import places_of, read_by_unit
 from metapeft.episodes.episode import Episode
 from metapeft.heads.head import unit
 from metapeft.meta.inner_loop import Examples
 from metapeft.mlx import mx
-from metapeft.tasks.padding import gather_x
+from metapeft.tasks.padding import gather_x, gather_y
+from metapeft.tasks.pool import IGNORE
 from metapeft.tasks.task import Task
 
 BLOCK = 32  # rows that run together
@@ -67,7 +68,7 @@ class WithFrozen:
     def prefix(self, x: Any, lengths: Any = None, depth: int = 0) -> Beside:
         """As `Backbone.prefix`; the frozen features are computed here too."""
         hidden = self.backbone.prefix(x, lengths, depth)
-        return Beside(hidden, unit(self.backbone.pool(self.backbone.suffix(hidden, None, 1.0, depth))))
+        return Beside(hidden, frozen_features(self.backbone, hidden, depth))
 
     def suffix(self, hidden: Beside, adapter: Adapter | None = None, scale: float = 1.0, depth: int = 0) -> Beside:
         """As `Backbone.suffix`; the frozen features stay as they are."""
@@ -78,17 +79,40 @@ class WithFrozen:
         return beside(hidden.frozen, unit(self.backbone.pool(hidden.hidden)), self.mix)
 
 
+def frozen_features(backbone: Backbone, hidden: Any, depth: int) -> mx.array:
+    """Features without an adapter, unit rows ``(u, d)``.
+
+    Of words they are the states below the adapters: the last blocks of an encoder of sentences turn every word's state
+    towards the sentence (with MiniLM, nearest words find 10.8 F1 of mentions in music after six blocks, 15.6 after
+    three; 5 shots, validation episodes).
+
+    Args:
+        backbone: the network.
+        hidden: what its `prefix` gave.
+        depth: blocks below the first adapted one.
+    """
+    if isinstance(hidden, Encoded) and hidden.places.units is not None:
+        return unit(backbone.pool(hidden))
+    return unit(backbone.pool(backbone.suffix(hidden, None, 1.0, depth)))
+
+
 def beside(frozen: mx.array, adapted: mx.array, mix: float) -> mx.array:
     """Frozen and adapted features, unit rows ``(n, d)`` each, as one of length 1: see `WithFrozen`."""
     return mx.concatenate([(1 - mix) ** 0.5 * frozen, mix**0.5 * adapted], axis=-1)
 
 
 class _Block(NamedTuple):
-    """States of up to `BLOCK` rows: end to end with their starts for an encoder, one row each for other networks."""
+    """States of up to `BLOCK` rows: end to end with their starts for an encoder, one row each for other networks.
+
+    `frozen` has the features of their units, end to end: of each row, or of each word of each row. `first` says which
+    tokens stand for a word; None where rows are the units.
+    """
 
     states: np.ndarray
     starts: np.ndarray
     frozen: np.ndarray
+    units: np.ndarray
+    first: np.ndarray | None
 
 
 class PoolStates:
@@ -129,9 +153,11 @@ class PoolStates:
             query_task: where its query set comes from; None for the same task.
         """
         query_task = query_task or support_task
-        support = self.examples(support_task, "support", episode.support_rows, episode.support_y)
+        classes, sentences = episode.units("support")
+        support = self.examples(support_task, "support", episode.support_rows, classes)._replace(sentences=sentences)
         side = "support" if query_task.one_pool else "query"
-        return support, self.examples(query_task, side, episode.query_rows, episode.query_y)
+        classes, sentences = episode.units("query")
+        return support, self.examples(query_task, side, episode.query_rows, classes)._replace(sentences=sentences)
 
     def examples(self, task: Task, side: str, rows: np.ndarray, labels: np.ndarray) -> Examples:
         """Rows of a pool with their labels.
@@ -140,15 +166,18 @@ class PoolStates:
             task: the task.
             side: ``support``, ``query`` or ``names`` (of the classes).
             rows: row ids ``(n,)``.
-            labels: int ``(n,)``.
+            labels: int, of their units ``(u,)``: a row is one, or each of its words.
         """
         rows = np.asarray(rows)
         blocks = {int(i): self._block(task, side, int(i)) for i in np.unique(rows // BLOCK)}
-        frozen = mx.array(np.stack([blocks[int(r) // BLOCK].frozen[int(r) % BLOCK] for r in rows]))
-        parts = []
+        frozen = mx.array(self.features(task, side, rows))
+        parts, first = [], []
         for row in rows:
             block, place = blocks[int(row) // BLOCK], int(row) % BLOCK
-            parts.append(block.states[block.starts[place] : block.starts[place + 1]])
+            own = slice(block.starts[place], block.starts[place + 1])
+            parts.append(block.states[own])
+            if block.first is not None:
+                first.append(block.first[own])
         if not isinstance(self.backbone, Encoder):
             hidden = self.backbone.prefix(
                 *gather_x(self._pool(task, side), rows, task.pad_id, self.max_tokens), self.depth
@@ -156,6 +185,8 @@ class PoolStates:
         else:
             lengths = np.array([len(part) for part in parts])
             places = places_of(lengths)
+            if first:
+                places = read_by_unit(places, np.concatenate(first))
             joined = np.zeros((places.cells.shape[0], self.backbone.hidden_size), np.float32)
             joined[: int(lengths.sum())] = np.concatenate(parts)
             hidden = self.backbone.enter(mx.array(joined), places, self.depth)
@@ -168,9 +199,14 @@ class PoolStates:
         return self.examples(task, "names", classes, np.arange(len(classes))).hidden
 
     def features(self, task: Task, side: str, rows: np.ndarray) -> np.ndarray:
-        """Features of rows ``(n,)``, float32 ``(n, d)``, unit length: frozen ones, or those with `adapter`."""
-        blocks = {int(i): self._block(task, side, int(i)) for i in np.unique(np.asarray(rows) // BLOCK)}
-        return np.stack([blocks[int(r) // BLOCK].frozen[int(r) % BLOCK] for r in rows])
+        """Features of the units of rows ``(n,)``, float32 ``(u, d)``, unit length: frozen, or those with `adapter`."""
+        rows = np.asarray(rows)
+        blocks = {int(i): self._block(task, side, int(i)) for i in np.unique(rows // BLOCK)}
+        parts = []
+        for row in rows:
+            block, place = blocks[int(row) // BLOCK], int(row) % BLOCK
+            parts.append(block.frozen[block.units[place] : block.units[place + 1]])
+        return np.concatenate(parts)
 
     def _pool(self, task: Task, side: str) -> Any:
         pool = {"support": task.support, "query": task.query, "names": task.names}[side]
@@ -187,14 +223,24 @@ class PoolStates:
         rows = np.arange(index * BLOCK, min((index + 1) * BLOCK, len(pool)))
         x, lengths = gather_x(pool, rows, task.pad_id, self.max_tokens)
         hidden = self.backbone.prefix(x, lengths, self.depth)
-        frozen = unit(self.backbone.pool(self.backbone.suffix(hidden, self.adapter, self.scale, self.depth)))
+        units, first = np.arange(len(rows) + 1), None
+        if pool.kind == "tagging":
+            assert isinstance(hidden, Encoded) and lengths is not None  # `tasks_and_backbone` saw to it
+            tags = gather_y(pool, rows, rows, self.max_tokens)
+            first = tags[np.arange(tags.shape[1]) < lengths[:, None]] != IGNORE
+            units = np.concatenate([[0], np.cumsum(np.count_nonzero(tags != IGNORE, axis=1))])
+            hidden = hidden._replace(places=read_by_unit(hidden.places, first))
+        if self.adapter is None:
+            frozen = frozen_features(self.backbone, hidden, self.depth)
+        else:
+            frozen = unit(self.backbone.pool(self.backbone.suffix(hidden, self.adapter, self.scale, self.depth)))
         if isinstance(hidden, Encoded):
             assert lengths is not None
             starts = np.concatenate([[0], np.cumsum(lengths)])
             states = np.array(hidden.states)[: int(starts[-1])]
         else:
             starts, states = np.zeros(BLOCK + 1, np.int64), np.empty((0, 0), np.float32)
-        block = _Block(states, starts, np.array(frozen))
+        block = _Block(states, starts, np.array(frozen), units, first)
         self._blocks[key] = block
         self._bytes += block.states.nbytes + block.frozen.nbytes
         while self._bytes > self._max_bytes and len(self._blocks) > 1:

@@ -11,6 +11,7 @@ import numpy as np
 from metapeft.episodes.curriculum import Curriculum
 from metapeft.episodes.episode import Episode
 from metapeft.episodes.sampler import EpisodeSampler
+from metapeft.episodes.tagging import TaggingSampler, mention_counts
 from metapeft.errors import EpisodeError
 from metapeft.tasks import sampling
 from metapeft.tasks.distribution import TaskDistribution
@@ -38,7 +39,7 @@ class EpisodeStream:
     """Episodes by number, from tasks weighted so that a large family does not drown the rest.
 
     Args:
-        tasks: with classes; others are an error.
+        tasks: with classes or tags; others are an error.
         sizes: of the episodes.
         seed: another seed, other episodes.
         curriculum: admits tasks and shots by step; None: all tasks and the shots of `sizes`.
@@ -62,7 +63,7 @@ class EpisodeStream:
         if not self.tasks:
             raise EpisodeError("there is no task to draw episodes from")
         for task in self.tasks:
-            if not task.has_classes:
+            if not task.has_classes and task.kind != "tagging":
                 raise EpisodeError(
                     f"task '{task.config.task_id}' is of kind {task.kind}: it has no classes to tell apart"
                 )
@@ -101,22 +102,24 @@ class EpisodeStream:
 @lru_cache(maxsize=4096)
 def sampler_of(
     task: Task, ways: int, shots: int, query: int, max_tokens: int | None = None, seed: int = 0
-) -> EpisodeSampler:
+) -> EpisodeSampler | TaggingSampler:
     """The sampler of the largest episodes up to these sizes that a task can give.
 
     Classes come first, then shots, then query examples.
 
     Args:
-        task: with classes.
-        ways: classes of an episode.
-        shots: support examples a class.
-        query: query examples a class.
+        task: with classes or tags.
+        ways: classes of an episode, or types of entities.
+        shots: support examples of a class, or mentions of a type.
+        query: query examples a class, or sentences a type.
         max_tokens: longer texts are cut here.
         seed: of the sampler.
 
     Raises:
         EpisodeError: it cannot give two classes with one support and one query example each.
     """
+    if task.kind == "tagging":
+        return _tagging_sampler(task, ways, shots, query, max_tokens, seed)
     sides = sides_of(task)
     only = TaskDistribution([task], suite_hash=_stable_hash(task))
     for w in range(min(ways, sides.classes), 1, -1):
@@ -127,6 +130,22 @@ def sampler_of(
     raise EpisodeError(
         f"task '{task.config.task_id}': no two of its {sides.classes} classes have a support and a query example each"
     )
+
+
+def _tagging_sampler(
+    task: Task, ways: int, shots: int, query: int, max_tokens: int | None, seed: int
+) -> TaggingSampler:
+    counts = mention_counts(task.support, task.config.num_classes, max_tokens)
+    asked = counts if task.one_pool else mention_counts(task.query, task.config.num_classes, max_tokens)
+    share = 3 if task.one_pool else 1  # as the sampler has it
+    for k in range(shots, 0, -1):
+        able = np.count_nonzero((counts.sum(axis=0) >= share * k) & asked.any(axis=0))
+        w = min(ways, int(able))
+        spare = len(task.query) - (w * k if task.one_pool else 0)
+        if w and (w == min(ways, task.config.num_classes) or k == 1):
+            q = max(1, min(w * query, spare))
+            return TaggingSampler(task, k, q, n_way=w, seed=seed, max_tokens=max_tokens)
+    raise EpisodeError(f"task '{task.config.task_id}': no type has a mention in its support and its query pool each")
 
 
 def _stable_hash(task: Task) -> str:
@@ -160,10 +179,11 @@ def limited(task: Task, rows: int) -> Task:
     """
 
     def chosen(pool: Pool, side: str) -> np.ndarray:
-        assert isinstance(pool.y, np.ndarray)
         if len(pool) <= rows:
             return np.arange(len(pool))
         order = np.argsort(sampling.fold(sampling.key_of("limited", side, 0), np.arange(len(pool))), kind="stable")
+        if isinstance(pool.y, Ragged):
+            return np.sort(order[:rows])
         place = np.empty(len(pool), np.int64)  # a row's place among the rows of its class
         for label in np.unique(pool.y):
             own = order[pool.y[order] == label]
@@ -179,14 +199,17 @@ def with_rows(task: Task, support: np.ndarray, query: np.ndarray | None) -> Task
     def cut(pool: Pool, kept: np.ndarray) -> Pool:
         if len(kept) == len(pool):
             return pool
-        assert isinstance(pool.y, np.ndarray)
-        if not isinstance(pool.x, Ragged):
-            return Pool(pool.kind, pool.x[kept], pool.y[kept])
-        values = np.concatenate([np.zeros(0, np.int32), *(pool.x.row(int(row)) for row in kept)])
-        offsets = np.concatenate([[0], np.cumsum(pool.x.lengths()[kept])])
-        return Pool(pool.kind, Ragged(values, offsets), pool.y[kept])
+        x, y = (_rows(part, kept) for part in (pool.x, pool.y))
+        return Pool(pool.kind, x, y)
 
     first = cut(task.support, support)
     second = None if query is None else cut(task.query, query)
     config = replace(task.config, support_size=len(first), query_size=len(second if second is not None else first))
     return Task(config, first, second, task.labels, task.language, task.noise, task.pad_id, task.names)
+
+
+def _rows(part: Ragged | np.ndarray, kept: np.ndarray) -> Ragged | np.ndarray:
+    if not isinstance(part, Ragged):
+        return part[kept]
+    values = np.concatenate([np.zeros(0, np.int32), *(part.row(int(row)) for row in kept)])
+    return Ragged(values, np.concatenate([[0], np.cumsum(part.lengths()[kept])]))

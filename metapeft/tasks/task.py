@@ -93,6 +93,11 @@ class Task:
         """Whether every row has one label (classification, points)."""
         return self.kind in WITH_CLASSES
 
+    @property
+    def classes_of_units(self) -> int:
+        """Classes that what it labels is told apart by: rows, or words, of which some are outside of every mention."""
+        return self.config.num_classes + (self.kind == "tagging")
+
     @cached_property
     def support(self) -> Pool:
         """The pool of support sets."""

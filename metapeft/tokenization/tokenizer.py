@@ -172,6 +172,50 @@ def encode_words(
     return Tokens(Ragged(_joined(xs), offsets), Ragged(_joined(ys), offsets), cut)
 
 
+def windows(
+    tokenizer: LoadedTokenizer, words: Sequence[Sequence[str]], tags: Sequence[Sequence[str]], max_tokens: int
+) -> list[list[slice]]:
+    """Cut sentences that are too long into windows of whole words, between mentions where that can be.
+
+    Args:
+        tokenizer: any.
+        words: of each sentence.
+        tags: BIO tags of each sentence.
+        max_tokens: longest window, special tokens included.
+
+    Returns:
+        The windows of each sentence, in order and without a gap: one for a sentence that fits. A window of one word
+        may still be too long, and a mention that is longer than a window is cut.
+    """
+    tokenizer.backend.no_truncation()  # an earlier call's limit must not hide what is too long
+    out = []
+    for start in range(0, len(words), CHUNK):
+        chunk = [list(sentence) for sentence in words[start : start + CHUNK]]
+        for item, own in zip(
+            tokenizer.backend.encode_batch(chunk, is_pretokenized=True), tags[start : start + CHUNK], strict=True
+        ):
+            if len(item) <= max_tokens:
+                out.append([slice(0, len(own))])
+                continue
+            ids = np.array([-1 if word is None else word for word in item.word_ids])
+            pieces = np.bincount(ids[ids >= 0], minlength=len(own))
+            out.append(_windows(pieces, own, max_tokens - np.count_nonzero(ids < 0)))
+    return out
+
+
+def _windows(pieces: np.ndarray, tags: Sequence[str], room: int) -> list[slice]:
+    found, start = [], 0
+    ends = np.cumsum(pieces)
+    while start < len(tags):
+        used = ends[start - 1] if start else 0
+        end = max(start + 1, int(np.searchsorted(ends, used + room, side="right")))
+        between = [at for at in range(start + 1, end + 1) if at == len(tags) or not tags[at].startswith("I-")]
+        end = between[-1] if between else end
+        found.append(slice(start, end))
+        start = end
+    return found
+
+
 def encode_generation(
     tokenizer: LoadedTokenizer, prompts: Sequence[str], targets: Sequence[str], max_tokens: int, ending: str = ""
 ) -> Tokens:

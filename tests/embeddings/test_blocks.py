@@ -1,4 +1,4 @@
-"""The blocks of an embedding, each by itself: `handcrafted`, `prototypes`, `task2vec`, `text`, `support`."""
+"""The blocks of an embedding, each by itself, and `support`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from metapeft.embeddings.embedder import BLOCKS
 from metapeft.embeddings.handcrafted import handcrafted
+from metapeft.embeddings.mentions import SIZE, mentions
 from metapeft.embeddings.prototypes import SCALARS, prototypes
-from metapeft.embeddings.support import EmbeddingError, check
+from metapeft.embeddings.support import EmbeddingError, SupportSet, check
 from metapeft.embeddings.task2vec import FLOOR, task2vec
 from metapeft.embeddings.text import text
+from metapeft.episodes.episode import Sentences
 from metapeft.heads import cosine_head, cross_entropy
 from metapeft.mlx import mx
 from metapeft.tasks.features import NUMERIC, VECTOR_DIMS
@@ -122,3 +124,47 @@ def test_text_is_the_mean_direction_of_what_the_task_says():
 def test_support_sets_that_are_refused(change, message):
     with pytest.raises(EmbeddingError, match=message):
         check(made()._replace(**change))
+
+
+def tagged(sentences: list[list[int]], ways: int) -> SupportSet:
+    """Sentences of these tags, each word a token and a feature."""
+    tags = np.array([tag for own in sentences for tag in own], np.int32)
+    lengths = np.array([len(own) for own in sentences])
+    x = np.full((len(sentences), 8), 3, np.int32)
+    features = np.random.default_rng(len(tags)).normal(size=(len(tags), 12)).astype(np.float32)
+    classes = (tags + 1) // 2
+    return SupportSet(features, classes, ways, x, lengths, sentences=Sentences(lengths, tags))
+
+
+def test_mentions_count_density_and_lengths():
+    found = mentions(tagged([[1, 2, 0, 3], [0, 0], [1, 2, 2, 0]], 3))
+    sizes = np.array([2, 1, 3])
+    expected = [
+        *(1.0, 6 / 10, math.log1p(1.0), math.log1p(1.5), sizes.mean(), sizes.std(), 1 / 3, math.log1p(10 / 3)),
+        *(1 / 3, 1 / 3, 1 / 3),
+    ]
+    np.testing.assert_allclose(found, expected)
+    np.testing.assert_array_equal(mentions(made()), np.zeros(SIZE))
+    assert np.isfinite(mentions(tagged([[0, 0]], 1))).all()
+
+
+def test_sentences_in_another_order_with_other_type_numbers_are_the_same_task():
+    one = tagged([[1, 2, 0, 3], [0, 0], [1, 2, 2, 0]], 3)
+    order = np.concatenate([np.arange(6, 10), np.arange(4), np.arange(4, 6)])
+    tags = np.array([3, 4, 4, 0, 3, 4, 0, 1, 0, 0], np.int32)
+    other = one._replace(
+        features=one.features[order],
+        labels=(tags + 1) // 2,
+        lengths=one.lengths[[2, 0, 1]],
+        sentences=Sentences(one.sentences.lengths[[2, 0, 1]], tags),
+    )
+    for name in ("handcrafted", "prototypes", "task2vec", "mentions"):
+        np.testing.assert_allclose(BLOCKS[name](other), BLOCKS[name](one), atol=1e-6)
+
+
+def test_words_need_a_label_each_and_may_lack_outside():
+    check(tagged([[1, 3]], 3))
+    with pytest.raises(EmbeddingError, match="labels must have one entry"):
+        check(tagged([[1, 0]], 2)._replace(labels=np.array([1])))
+    with pytest.raises(EmbeddingError, match="ways need an example"):
+        check(tagged([[1, 0]], 3))

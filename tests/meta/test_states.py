@@ -8,6 +8,7 @@ import pytest
 from metapeft.adapters.lora import LoraConfig
 from metapeft.backbones.mlp import make_mlp
 from metapeft.episodes import EpisodeSampler
+from metapeft.episodes.tagging import TaggingSampler
 from metapeft.heads import cosine_head
 from metapeft.heads.head import unit
 from metapeft.meta.inner_loop import Learner
@@ -17,10 +18,10 @@ from metapeft.mlx import mx, utils
 from metapeft.tasks import NonLinearTaskGenerator, TaskDistribution
 from metapeft.tasks.config import TaskError
 from metapeft.tasks.padding import gather_x
-from metapeft.tasks.pool import Pool, Ragged
+from metapeft.tasks.pool import IGNORE, Pool, Ragged
 from metapeft.tasks.task import Task
 from tests.meta.tiny import moved, tiny_bert
-from tests.tasks.made_tasks import text_task
+from tests.tasks.made_tasks import tagging_task, text_task
 
 BERT = tiny_bert()
 LORA = LoraConfig(rank=2, num_layers=2)
@@ -248,3 +249,49 @@ def test_names_of_classes_are_states_like_any_text() -> None:
     with pytest.raises(TaskError, match="2 names for num_classes=3"):
         short = Pool("classification", Ragged(np.arange(4, dtype=np.int32), np.array([0, 2, 4])), np.arange(2))
         Task(made.config, made.support, made.query, made.labels, names=short)
+
+
+def test_words_are_the_units_of_a_tagging_task() -> None:
+    made = tagging_task(support=40, query=20)
+    states, rows = PoolStates(BERT, DEPTH, max_tokens=6), np.array([33, 4, 0])
+    tags = [made.support.y.row(int(row))[:6] for row in rows]
+    first = np.concatenate([own != IGNORE for own in tags])
+    hidden = BERT.prefix(*gather_x(made.support, rows, 0, 6), DEPTH)
+    below = np.array(hidden.states)[: len(first)][first]
+    labels = np.arange(len(below)) % 3
+    found = states.examples(made, "support", rows, labels)
+    frozen = below / np.linalg.norm(below, axis=1, keepdims=True)
+    np.testing.assert_allclose(np.array(found.hidden.frozen), frozen, atol=1e-5)
+    np.testing.assert_allclose(states.features(made, "support", rows), frozen, atol=1e-5)
+    adapted = np.array(BERT.suffix(hidden, ADAPTER, 1.0, DEPTH).states)[: len(first)][first]
+    np.testing.assert_allclose(np.array(BERT.features(found.hidden.hidden, ADAPTER, 1.0, DEPTH)), adapted, atol=1e-5)
+    based = PoolStates(BERT, DEPTH, max_tokens=6, adapter=ADAPTER).features(made, "support", rows)
+    np.testing.assert_allclose(based, adapted / np.linalg.norm(adapted, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_a_tagging_episode_has_the_classes_of_its_words() -> None:
+    made = tagging_task(support=40, query=20)
+    episode = TaggingSampler(made, 2, 5).episode(0)
+    support, query = PoolStates(BERT, DEPTH).episode(episode, made)
+    for side, examples in (("support", support), ("query", query)):
+        classes, sentences = episode.units(side)
+        assert examples.labels.tolist() == classes.tolist()
+        assert len(examples.hidden.frozen) == len(classes) == sentences.lengths.sum()
+        assert examples.sentences is not None
+        np.testing.assert_array_equal(examples.sentences.tags, sentences.tags)
+
+
+def test_the_gradient_of_words_is_that_of_their_tokens_alone() -> None:
+    made = tagging_task(support=10, query=20)
+    rows = np.array([3, 8])
+    count = len(PoolStates(BERT, DEPTH).features(made, "support", rows))
+    hidden = PoolStates(BERT, DEPTH).examples(made, "support", rows, np.zeros(count)).hidden.hidden
+    places = np.array(hidden.places.units.rows)
+    weights = mx.array(np.random.default_rng(0).normal(size=(len(places), 16)).astype(np.float32))
+
+    def by_unit(states: mx.array) -> mx.array:
+        return mx.sum(BERT.pool(hidden._replace(states=states)) * weights)
+
+    expected = np.zeros(hidden.states.shape, np.float32)
+    expected[places] = np.array(weights)
+    np.testing.assert_allclose(np.array(mx.grad(by_unit)(hidden.states)), expected, atol=1e-6)

@@ -9,7 +9,7 @@ from metapeft.episodes.curriculum import Curriculum
 from metapeft.errors import EpisodeError
 from metapeft.meta.stream import EpisodeStream, Sizes, limited, sampler_of, split_tasks
 from metapeft.tasks.pool import Ragged
-from tests.tasks.made_tasks import chi_square_ok, tagging_task, text_task
+from tests.tasks.made_tasks import chi_square_ok, generation_task, text_task
 
 SIZES = Sizes((2, 3), (1, 2), 3)
 
@@ -65,8 +65,8 @@ def test_smaller_episodes_where_a_task_has_less() -> None:
 def test_what_a_stream_refuses() -> None:
     with pytest.raises(EpisodeError, match="there is no task"):
         EpisodeStream([])
-    with pytest.raises(EpisodeError, match="'tags' is of kind tagging"):
-        EpisodeStream([tagging_task()])
+    with pytest.raises(EpisodeError, match="'told' is of kind generation"):
+        EpisodeStream([generation_task()])
 
 
 def test_tasks_are_split_by_id_or_family() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
@@ -21,6 +21,7 @@ from metapeft.tokenization.tokenizer import (
     encode_words,
     label_words,
     load_tokenizer,
+    windows,
 )
 
 VOCAB = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "a", "b", "c", "##a", "##b", "##c"]
@@ -67,6 +68,27 @@ def test_cut_sentences_keep_tags_and_tokens_aligned(pieces: LoadedTokenizer) -> 
     assert tokens.y is not None
     assert rows(tokens.y) == [[IGNORE, 1, IGNORE, 2, IGNORE]]
     assert tokens.cut == 1
+
+
+def test_long_sentences_become_windows_between_mentions(pieces: LoadedTokenizer) -> None:
+    words, tags = ["a", "ab", "c", "abc", "b", "a"], ["O", "O", "B-x", "I-x", "O", "O"]
+    encode_words(pieces, [["a"]], [[0]], 3)  # a limit that must not be remembered
+    cut = windows(pieces, [words, ["a", "b"]], [tags, ["O", "O"]], 7)
+    assert cut == [[slice(0, 2), slice(2, 5), slice(5, 6)], [slice(0, 2)]]
+
+
+def test_a_word_or_a_mention_longer_than_a_window_is_cut_and_nothing_is_lost(pieces: LoadedTokenizer) -> None:
+    assert windows(pieces, [["a", "abcabc", "b"]], [["O"] * 3], 5) == [[slice(0, 1), slice(1, 2), slice(2, 3)]]
+    assert windows(pieces, [["a"] * 5], [["B-x"] + ["I-x"] * 4], 4) == [[slice(0, 2), slice(2, 4), slice(4, 5)]]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.sampled_from(["a", "ab", "abc"]), st.sampled_from(["O", "B-x", "I-x"])), max_size=40))
+def test_windows_have_every_word_once_and_fit(pieces: LoadedTokenizer, sentence: list[tuple[str, str]]) -> None:
+    words, tags = [word for word, _ in sentence], [tag for _, tag in sentence]
+    (cut,) = windows(pieces, [words], [tags], 9)
+    assert [word for part in cut for word in words[part]] == words
+    assert all(sum(map(len, words[part])) + 2 <= 9 for part in cut)
 
 
 def test_targets_have_no_special_tokens(pieces: LoadedTokenizer) -> None:

@@ -1,0 +1,175 @@
+"""How predictions are judged: accuracy where examples are classified, entity F1 where words are tagged.
+
+What tags a sentence is a path through the classes of its words, and they follow each other unevenly: outside is
+followed by outside, a type by itself. That is learned on training tasks in terms that hold for any types (Yang &
+Katiyar, StructShot, 2020; Hou et al., "Few-shot slot tagging with collapsed dependency transfer", 2020): from outside
+or from a type, to outside, to the same type, to another. What counts is how much likelier a class is after another than
+it is anywhere: how often it is, the logits know already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from metapeft.episodes.episode import Sentences
+from metapeft.heads.head import accuracy
+from metapeft.meta.inner_loop import Examples
+from metapeft.mlx import mx
+from metapeft.tasks.pool import IGNORE, Pool, Ragged
+from metapeft.tasks.tags import OUTSIDE, Mentions, class_of, mentions, mentions_of_tags
+
+FROM_START, FROM_OUTSIDE, FROM_TYPE, ANYWHERE = range(4)
+TO_OUTSIDE, TO_SAME, TO_OTHER = range(3)
+
+
+class Counts(NamedTuple):
+    """Mentions: found and right in start, end and type; found; and there to be found."""
+
+    right: int
+    found: int
+    gold: int
+
+    @property
+    def precision(self) -> float:
+        """Share of what was found that is right; 0 where nothing was."""
+        return self.right / self.found if self.found else 0.0
+
+    @property
+    def recall(self) -> float:
+        """Share of what is there that was found; 0 where nothing is."""
+        return self.right / self.gold if self.gold else 0.0
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of both; 1 where nothing is there and nothing was found."""
+        return 2 * self.right / (self.found + self.gold) if self.found + self.gold else 1.0
+
+
+def figure(logits: mx.array, truth: Examples, transitions: np.ndarray | None = None) -> float:
+    """The figure of an episode, 0 to 1: accuracy, or strict entity F1 over all its sentences.
+
+    Args:
+        logits: of the units ``(u, ways)``.
+        truth: their classes; the sentences of words.
+        transitions: see `transitions_of`, for words; None: every word for itself.
+    """
+    if truth.sentences is None:
+        return float(accuracy(logits, truth.labels))
+    return counted(predicted(logits, truth.sentences, transitions), truth.sentences).f1
+
+
+def scores(logits: mx.array, truth: Examples, transitions: np.ndarray | None = None) -> np.ndarray:
+    """As `figure`, of each example ``(n,)`` float64: 0 or 1, or the F1 of each sentence."""
+    if truth.sentences is None:
+        return (np.argmax(np.array(logits), axis=1) == np.array(truth.labels)).astype(np.float64)
+    lengths, tags = truth.sentences
+    ends = np.cumsum(lengths)
+    found = predicted(logits, truth.sentences, transitions)
+    out = []
+    for start, end in zip(ends - lengths, ends, strict=True):
+        own = Sentences(np.array([end - start]), tags[start:end])
+        out.append(counted(found[start:end], own).f1)
+    return np.array(out)
+
+
+def predicted(logits: mx.array, sentences: Sentences, transitions: np.ndarray | None = None) -> np.ndarray:
+    """The class of each word, int64 ``(words,)``."""
+    values = np.array(logits, np.float32)
+    return values.argmax(axis=1) if transitions is None else best_paths(values, sentences.lengths, transitions)
+
+
+def counted(classes: np.ndarray, sentences: Sentences, kind: int | None = None) -> Counts:
+    """Compare predicted classes of words with the tags of their sentences; a mention counts whole or not at all.
+
+    Args:
+        classes: ``(words,)``.
+        sentences: what is there.
+        kind: count this class alone; None for all.
+    """
+    said, gold = mentions(classes, sentences.lengths), mentions_of_tags(sentences.tags, sentences.lengths)
+    if kind is not None:
+        said, gold = (Mentions(*(part[m.kind == kind] for part in m)) for m in (said, gold))
+    at = np.searchsorted(gold.start, said.start)
+    there = at < len(gold.start)
+    at = np.where(there, at, 0)
+    if not len(gold.start):
+        return Counts(0, len(said.start), 0)
+    same = there & (gold.start[at] == said.start) & (gold.end[at] == said.end) & (gold.kind[at] == said.kind)
+    return Counts(int(same.sum()), len(said.start), len(gold.start))
+
+
+def transitions_of(pools: Iterable[Pool], smoothing: float = 1.0) -> np.ndarray:
+    """How often what follows what in the sentences of pools, shares, float64 ``(4, 3)``.
+
+    Rows: from the start of a sentence, from a word outside, from a word of a type, and anywhere. Columns: to outside,
+    to the same type, to another (from the start, from outside and anywhere every type is another). Rows sum to 1.
+
+    Args:
+        pools: of kind ``tagging``.
+        smoothing: added to each count.
+    """
+    counts = np.zeros((4, 3))
+    for pool in pools:
+        assert isinstance(pool.y, Ragged)
+        lengths = pool.y.lengths()
+        tags = np.asarray(pool.y.values[int(pool.y.offsets[0]) : int(pool.y.offsets[-1])])
+        row = np.repeat(np.arange(len(lengths)), lengths)[tags != IGNORE]
+        classes = class_of(tags[tags != IGNORE])
+        begin = np.concatenate([[True], row[1:] != row[:-1]])
+        before = np.concatenate([[OUTSIDE], classes[:-1]])
+        origin = np.where(begin, FROM_START, np.where(before == OUTSIDE, FROM_OUTSIDE, FROM_TYPE))
+        same = (origin == FROM_TYPE) & (classes == before)
+        end = np.where(classes == OUTSIDE, TO_OUTSIDE, np.where(same, TO_SAME, TO_OTHER))
+        np.add.at(counts, (origin, end), 1)
+    counts += smoothing
+    counts[:FROM_TYPE, TO_SAME] = 0.0
+    counts[ANYWHERE] = counts.sum(axis=0)[TO_OUTSIDE], 0.0, counts.sum(axis=0)[TO_SAME:].sum()
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def best_paths(logits: np.ndarray, lengths: np.ndarray, transitions: np.ndarray) -> np.ndarray:
+    """The likeliest classes of the words of sentences, each sentence as a whole (Viterbi 1967).
+
+    Types share what their column says alike. A path of classes has no tag that goes on after nothing: the BIO tags made
+    of it are always valid.
+
+    Args:
+        logits: float ``(words, ways)``, all sentences end to end; class 0 is outside.
+        lengths: words of each sentence ``(n,)``.
+        transitions: shares ``(4, 3)``, see `transitions_of`.
+
+    Returns:
+        int64 ``(words,)``.
+    """
+    lengths = np.asarray(lengths, np.int64)
+    ways, longest = logits.shape[1], int(lengths.max(initial=0))
+    top = logits.max(axis=1, keepdims=True)
+    emission = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
+    types = max(ways - 1, 1)
+    first, outside, kind, anywhere = transitions
+    step = np.empty((ways + 1, ways))  # the last row is from the start
+    step[0, 0], step[0, 1:] = outside[TO_OUTSIDE], outside[TO_OTHER] / types
+    step[1:, 0], step[1:, 1:] = kind[TO_OUTSIDE], kind[TO_OTHER] / max(types - 1, 1)
+    np.fill_diagonal(step[1:, 1:], kind[TO_SAME])
+    step[-1, 0], step[-1, 1:] = first[TO_OUTSIDE], first[TO_OTHER] / types
+    usual = np.concatenate([anywhere[:1], np.full(ways - 1, anywhere[TO_OTHER] / types)])
+    step = np.log(step / usual)
+    inside = np.arange(longest) < lengths[:, None]
+    grid = np.zeros((len(lengths), longest, ways))
+    grid[inside] = emission
+    back = np.zeros((len(lengths), longest, ways), np.int64)
+    score = step[-1] + grid[:, 0] if longest else np.zeros((len(lengths), ways))
+    stay = np.arange(ways)
+    for t in range(1, longest):
+        options = score[:, :, None] + step[:-1]
+        back[:, t] = np.where(inside[:, t, None], options.argmax(axis=1), stay)
+        score = np.where(inside[:, t, None], options.max(axis=1) + grid[:, t], score)
+    path = np.zeros((len(lengths), longest), np.int64)
+    state = score.argmax(axis=1)
+    for t in range(longest - 1, -1, -1):
+        path[:, t] = state
+        state = back[np.arange(len(lengths)), t, state]
+    return path[inside]

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from metapeft.heads import tagger_head
+from metapeft.mlx import mx
+
+RNG = np.random.default_rng(0)
+FEATURES = RNG.normal(size=(9, 4)).astype(np.float32)
+LABELS = np.array([0, 1, 0, 2, 2, 1, 0, 2, 0], np.int32)
+QUERY = RNG.normal(size=(5, 4)).astype(np.float32)
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def test_outside_is_the_nearest_word_and_a_type_its_mean():
+    head = tagger_head()
+    meta = {"log_temperature": mx.array(np.log(3.0)), "outside": mx.array(0.1)}
+    params = head.init(mx.array(FEATURES), mx.array(LABELS), 3, meta)
+    assert params["weight"].shape == (4 + 2, 4)
+    assert params["bias"].shape == (3,)
+    s, q = unit(FEATURES), unit(QUERY)
+    outside = (q @ s[LABELS == 0].T).max(axis=1) - 0.1
+    types = [q @ unit(s[kind == LABELS].mean(axis=0)) for kind in (1, 2)]
+    expected = 3 * np.stack([outside, *types], axis=1)
+    np.testing.assert_allclose(np.array(head.logits(params, mx.array(QUERY))), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_order_of_words_does_not_matter():
+    head, order = tagger_head(), np.random.default_rng(1).permutation(9)
+    one = head.logits(head.init(mx.array(FEATURES), mx.array(LABELS), 3), mx.array(QUERY))
+    two = head.logits(head.init(mx.array(FEATURES[order]), mx.array(LABELS[order]), 3), mx.array(QUERY))
+    np.testing.assert_allclose(np.array(one), np.array(two), atol=1e-4)
+
+
+def test_without_a_word_outside_what_is_like_no_type_is_outside():
+    head = tagger_head()
+    params = head.init(mx.array(np.eye(4, dtype=np.float32)[:2]), mx.array([1, 2]), 3)
+    logits = np.array(head.logits(params, mx.array(np.float32([[1, 0.1, 0, 0], [-1, -1, 1, 0]]))))
+    assert logits.argmax(axis=1).tolist() == [1, 0]
+
+
+def test_gradients_reach_features_and_scalars():
+    head = tagger_head()
+
+    def loss(features, meta):
+        return mx.sum(head.logits(head.init(features, mx.array(LABELS), 3, meta), mx.array(QUERY))[:, 0] ** 2)
+
+    grads = mx.grad(loss, argnums=(0, 1))(mx.array(FEATURES), head.default_meta())
+    assert float(mx.abs(grads[0]).sum()) > 0
+    assert all(float(mx.abs(leaf)) > 0 for leaf in grads[1].values())
+
+
+def test_names_are_refused():
+    with pytest.raises(ValueError, match="names of types"):
+        tagger_head().init(mx.array(FEATURES), mx.array(LABELS), 3, None, mx.array(FEATURES[:3]))
