@@ -199,7 +199,7 @@ def windows(
                 continue
             ids = np.array([-1 if word is None else word for word in item.word_ids])
             pieces = np.bincount(ids[ids >= 0], minlength=len(own))
-            out.append(_windows(pieces, own, max_tokens - np.count_nonzero(ids < 0)))
+            out.append(_windows(pieces, own, max_tokens - int(np.count_nonzero(ids < 0))))
     return out
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from metapeft.heads import tagger_head
+from metapeft.heads.tagger import TEMPERATURE
 from metapeft.mlx import mx
 
 RNG = np.random.default_rng(0)
@@ -16,15 +17,23 @@ def unit(x):
 
 def test_outside_is_the_nearest_word_and_a_type_its_mean():
     head = tagger_head()
-    meta = {"log_temperature": mx.array(np.log(3.0)), "outside": mx.array(0.1)}
-    params = head.init(mx.array(FEATURES), mx.array(LABELS), 3, meta)
-    assert params["weight"].shape == (4 + 2, 4)
+    params = head.init(mx.array(FEATURES), mx.array(LABELS), 3)
+    assert params["weight"].shape == (9 + 2, 4)
     assert params["bias"].shape == (3,)
     s, q = unit(FEATURES), unit(QUERY)
-    outside = (q @ s[LABELS == 0].T).max(axis=1) - 0.1
+    outside = (q @ s[LABELS == 0].T).max(axis=1).clip(0)
     types = [q @ unit(s[kind == LABELS].mean(axis=0)) for kind in (1, 2)]
-    expected = 3 * np.stack([outside, *types], axis=1)
-    np.testing.assert_allclose(np.array(head.logits(params, mx.array(QUERY))), expected, rtol=1e-5, atol=1e-5)
+    expected = TEMPERATURE * np.stack([outside, *types], axis=1)
+    np.testing.assert_allclose(np.array(head.logits(params, mx.array(QUERY))), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_type_without_a_word_is_never_near_and_a_label_that_is_none_has_no_say():
+    head = tagger_head()
+    labels = np.where(LABELS == 2, -1, LABELS)
+    logits = np.array(head.logits(head.init(mx.array(FEATURES), mx.array(labels), 3), mx.array(QUERY)))
+    np.testing.assert_allclose(logits[:, 2], 0.0, atol=1e-4)
+    kept = head.init(mx.array(FEATURES[LABELS < 2]), mx.array(LABELS[LABELS < 2]), 2)
+    np.testing.assert_allclose(logits[:, :2], np.array(head.logits(kept, mx.array(QUERY))), atol=1e-4)
 
 
 def test_the_order_of_words_does_not_matter():
@@ -41,15 +50,15 @@ def test_without_a_word_outside_what_is_like_no_type_is_outside():
     assert logits.argmax(axis=1).tolist() == [1, 0]
 
 
-def test_gradients_reach_features_and_scalars():
+def test_gradients_reach_words_of_types_and_the_nearest_ones_outside():
     head = tagger_head()
 
-    def loss(features, meta):
-        return mx.sum(head.logits(head.init(features, mx.array(LABELS), 3, meta), mx.array(QUERY))[:, 0] ** 2)
+    def loss(features):
+        return mx.sum(head.logits(head.init(features, mx.array(LABELS), 3), mx.array(QUERY)) ** 2)
 
-    grads = mx.grad(loss, argnums=(0, 1))(mx.array(FEATURES), head.default_meta())
-    assert float(mx.abs(grads[0]).sum()) > 0
-    assert all(float(mx.abs(leaf)) > 0 for leaf in grads[1].values())
+    reached = np.abs(np.array(mx.grad(loss)(mx.array(FEATURES)))).sum(axis=1) > 0
+    nearest = np.flatnonzero(LABELS == 0)[(unit(QUERY) @ unit(FEATURES[LABELS == 0]).T).argmax(axis=1)]
+    np.testing.assert_array_equal(reached, (LABELS > 0) | np.isin(np.arange(9), nearest))
 
 
 def test_names_are_refused():
