@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from metapeft.evaluation.tables import NAMES, Cell, by_family, mean_of, paired, percent, points
+from metapeft.evaluation.tables import ACCURACY, NAMES, Cell, by_family, mean_of, metric_of, paired, percent, points
 
 Line = dict[str, Any]
 MET, MISSED, UNMEASURED = "met", "missed", "not measured"
@@ -78,7 +78,7 @@ def _above_random(cells: Sequence[Cell], method: str, seed: int) -> Line:
 
 def _enough(cells: Sequence[Cell], method: str, seed: int) -> list[Line]:
     """All families together have reached it when each has."""
-    own = [c for c in cells if c["shots"] == ENOUGH_SHOTS and method in c["accuracy"]]
+    own = [c for c in cells if c["shots"] == ENOUGH_SHOTS and method in c["accuracy"] and metric_of([c]) == ACCURACY]
     families = by_family(own)
     lines: list[Line] = []
     for family in by_family(cells):

@@ -50,7 +50,9 @@ def by_shots(cells: Sequence[Cell], mix: float) -> list[str]:
                 if samples:
                     drawn.setdefault(family, {}).setdefault(name, {})[count] = _percent(samples)
     said = "Mean over a family's tasks, with 95 % intervals. Each panel has its own scale."
-    return ["<h2>Accuracy by shots</h2>", element("p", said), *_lines(drawn, "examples a class", shots)]
+    metric = tables.metric_of(cells)
+    xlabel = "examples a class" if metric == tables.ACCURACY else "mentions a type, or sentences"
+    return [f"<h2>{tables.capital(metric)} by shots</h2>", element("p", said), *_lines(drawn, xlabel, shots, metric)]
 
 
 def by_steps(cells: Sequence[Cell], mix: float) -> list[str]:
@@ -71,12 +73,12 @@ def by_steps(cells: Sequence[Cell], mix: float) -> list[str]:
     if not drawn:
         return []
     said = "Mean over a family's tasks and shots, with 95 % intervals. Each panel has its own scale."
-    kinds = ["", *["figures"] * (len(tables.ADAPTATION) - 2)]
+    kinds, metric = ["", *["figures"] * (len(tables.ADAPTATION) - 2)], tables.metric_of(cells)
     lines = [row([tables.short(text, mix) for text in line], kinds) for line in tables.adaptation(cells)]
     return [
-        "<h2>Accuracy by gradient steps</h2>",
+        f"<h2>{tables.capital(metric)} by gradient steps</h2>",
         element("p", said),
-        *_lines(drawn, "gradient steps", steps),
+        *_lines(drawn, "gradient steps", steps, metric),
         "<h2>Adaptation</h2>",
         element("p", tables.ADAPTATION_ABOUT),
         table(tables.ADAPTATION, lines, kinds, label="Adaptation"),
@@ -154,7 +156,12 @@ def every_task(cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], mix: fl
             shown = {name: own[best if name == plots.BEST else name] for name in names if name in (*own, plots.BEST)}
             points = {name: Point(*(100 * value for value in (r["mean"], *r["ci95"]))) for name, r in shown.items()}
             dot = plots.Dot(
-                cell["task"], cell["family"], cell["shots"], 100 / cell["ways"], points, tables.short(best, mix)
+                cell["task"],
+                cell["family"],
+                cell["shots"],
+                100 / cell["ways"] if tables.metric_of([cell]) == tables.ACCURACY else 0.0,
+                points,
+                tables.short(best, mix),
             )
             drawn.setdefault(cell["shots"], []).append(dot)
     figures = [
@@ -216,10 +223,12 @@ def embeddings(found: Mapping[str, Any] | None) -> list[str]:
     return [*parts, table(head, near, ["", "", "figures"], label="Nearest training tasks")]
 
 
-def _lines(drawn: Mapping[str, Mapping[str, Mapping[int, Point]]], xlabel: str, ticks: Sequence[int]) -> list[str]:
+def _lines(
+    drawn: Mapping[str, Mapping[str, Mapping[int, Point]]], xlabel: str, ticks: Sequence[int], ylabel: str
+) -> list[str]:
     methods = [name for name in SHOWN if any(name in family for family in drawn.values())]
-    figures = [plots.lines(family, xlabel, ticks, series, _limits(series)) for family, series in drawn.items()]
-    return [plots.legend(f"Lines of accuracy by {xlabel}", methods), f'<div class="panels">{"".join(figures)}</div>']
+    figures = [plots.lines(family, xlabel, ticks, series, _limits(series), ylabel) for family, series in drawn.items()]
+    return [plots.legend(f"Lines of {ylabel} by {xlabel}", methods), f'<div class="panels">{"".join(figures)}</div>']
 
 
 def _limits(series: Mapping[str, Mapping[int, Point]]) -> tuple[float, float]:

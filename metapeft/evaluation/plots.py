@@ -72,6 +72,7 @@ def lines(
     ticks: Sequence[int],
     series: Mapping[str, Mapping[int, Point]],
     limits: tuple[float, float],
+    ylabel: str,
 ) -> str:
     """Means with intervals over shots or steps; one line a method.
 
@@ -81,6 +82,7 @@ def lines(
         ticks: its values, drawn at equal distances.
         series: method to value to mean and interval; a method may lack values.
         limits: of the vertical axis, %.
+        ylabel: of the vertical axis, without the unit.
     """
 
     def draw(axes: Any) -> None:
@@ -94,11 +96,11 @@ def lines(
         axes.set_xlim(-0.4, len(ticks) - 0.6)
         axes.set_ylim(*limits)
         axes.set_xlabel(xlabel)
-        axes.set_ylabel("accuracy, %")
+        axes.set_ylabel(f"{ylabel}, %")
         axes.set_title(title)
         axes.grid(axis="y", color=FAINT, linewidth=0.5)
 
-    return _svg(3.6, 3.3, f"{title}: accuracy by {xlabel}", draw)
+    return _svg(3.6, 3.3, f"{title}: {ylabel} by {xlabel}", draw)
 
 
 def legend(title: str, methods: Sequence[str]) -> str:
@@ -133,7 +135,7 @@ def differences(title: str, rows: Sequence[tuple[str, Point]]) -> str:
         axes.axvline(0, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel("points of accuracy")
+        axes.set_xlabel("points")
         axes.set_title(title)
         axes.grid(axis="x", color=FAINT, linewidth=0.5)
 
@@ -243,7 +245,7 @@ def by_task(axes: Any, lines: Sequence[Line], dots: Sequence[Dot]) -> None:
             axes.axhline(height - 0.5, color=FAINT, linewidth=0.6)
     axes.set_xlim(0, 100)
     axes.set_ylim(len(lines) - 0.5, -0.5)
-    axes.set_xlabel("accuracy, %, with 95 % interval")
+    axes.set_xlabel("%, with 95 % interval")
     axes.grid(axis="x", color=FAINT, linewidth=0.4)
     axes.tick_params(axis="y", length=0)
     axes.set_yticks(range(len(lines)), [line.label for line in lines])

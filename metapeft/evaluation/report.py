@@ -31,7 +31,9 @@ METHODS = {
     "auto": "frozen, static or hypernetwork, chosen on the support set",
     "… + names": "the classes' names are examples too",
     "head only": "logistic regression on frozen features; this and those below on the first episodes only",
-    "nearest neighbour": "the class of the support example with the highest cosine of frozen features",
+    "nearest neighbour": "the class of the support example (or word) with the highest cosine of frozen features",
+    "structured nearest neighbour": "the same, each sentence as a whole, by what follows what in training sentences",
+    "gazetteer": "the support set's mentions, found again word by word",
     "tf-idf": "logistic regression on TF-IDF of tokens and pairs of them, without a network",
     "fine-tune": "as random, after so many gradient steps",
     "multitask": "one adapter for all training tasks, trained beside a linear head for each, without meta-learning",
@@ -82,8 +84,11 @@ def markdown(result: Result) -> str:
         lines += [f"> **{_plain(banner)}**", ""]
     lines += ["## Success criteria", ""]
     lines += _grid(["criterion", "scope", "method", "value", "target", "verdict", "note"], _criteria_rows(result))
-    lines += ["", "## Accuracy", "", "%, ± half the width of a 95 % interval.", ""]
+    metric = tables.metric_of(cells)
+    lines += ["", f"## {tables.capital(metric)}", "", "%, ± half the width of a 95 % interval.", ""]
     lines += accuracy_lines(cells, result["rows"], mix)
+    if mentions := tables.mention_lines(cells, tables.columns(cells, mix)):
+        lines += ["", "## All mentions together", "", *_grid(tables.MENTIONS, mentions)]
     lines += ["", "## What auto chose", "", *chosen_lines(cells)]
     if adapted := tables.adaptation(cells):
         lines += ["", "## Adaptation", "", tables.ADAPTATION_ABOUT, "", *_grid(tables.ADAPTATION, adapted)]
@@ -154,9 +159,14 @@ def html(result: Result) -> str:
     parts += panels(result["cells"], result["mix"], result["comparisons"])
     parts += every_task(result["cells"], result["rows"], result["mix"])
     parts += embeddings(result.get("task_map"))
-    parts += ["<h2>Accuracy of every method on every task</h2>", *_heat_maps(result)]
+    metric = tables.capital(tables.metric_of(result["cells"]))
+    parts += [f"<h2>{metric} of every method on every task</h2>", *_heat_maps(result)]
     parts += ["<h2>Success criteria by family</h2>", _criteria_table(result, whole=False)]
     parts += ["<h2>Full table</h2>", _full_table(result)]
+    if mentions := tables.mention_lines(result["cells"], tables.columns(result["cells"], result["mix"])):
+        kinds = ["figures", "", *["figures"] * 4]
+        lines = [row(line, kinds) for line in mentions]
+        parts += ["<h2>All mentions together</h2>", table(tables.MENTIONS, lines, kinds, label="All mentions together")]
     kinds = ["figures"] * (len(tables.COST) - 1)
     costs = [row(line, kinds) for line in tables.cost(result["cells"])]
     parts += ["<h2>Cost</h2>", element("p", tables.COST_ABOUT), table(tables.COST, costs, kinds, label="Cost")]
@@ -197,7 +207,8 @@ def _heat_maps(result: Result) -> list[str]:
     shown = [r for r in result["rows"] if r["method"] in names]
     low, high = min(r["mean"] for r in shown), max(r["mean"] for r in shown)
     known = {(r["task"], r["shots"], r["method"]): r["mean"] for r in shown}
-    said = f"Accuracy in %, the higher the darker: white is {tables.percent(low)}, darkest {tables.percent(high)}."
+    ends = f"white is {tables.percent(low)}, darkest {tables.percent(high)}"
+    said = f"{tables.capital(tables.metric_of(cells))} in %, the higher the darker: {ends}."
     parts = [element("p", said)]
     for shots in sorted({cell["shots"] for cell in cells}):
         lines = []
@@ -211,7 +222,7 @@ def _heat_maps(result: Result) -> list[str]:
                 lines.append(f"<tr>{heading(cell['task'])}{shades}</tr>")
         head = ["task", *(tables.short(name, mix) for name in names)]
         parts += [
-            f"<h3>{shots} {_examples(shots)} a class</h3>",
+            f"<h3>{tables.shots_as_text(cells, shots)}</h3>",
             table(head, lines, kind="heat", label=f"{shots} shots"),
         ]
     return parts
@@ -322,7 +333,3 @@ def _methods(result: Result) -> list[tuple[str, str]]:
     shown = {name.removesuffix(tables.NAMES).partition(",")[0] for name in names}
     shown |= {f"…{tables.NAMES}" for name in names if name.endswith(tables.NAMES)}
     return [(name, about) for name, about in METHODS.items() if name in shown]
-
-
-def _examples(count: int) -> str:
-    return "example" if count == 1 else "examples"

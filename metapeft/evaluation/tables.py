@@ -5,7 +5,9 @@ A cell is what one task and number of shots gave::
     {"task": str, "family": str, "track": str, "ways": int, "shots": int, "query": int, "similarity": float,
      "gradient_steps": int,                                       # behind its figures, without cross-validation of auto
      "seconds": float, "peak_memory_bytes": int,                  # wall-clock; the most that MLX held at once
-     "accuracy": {method: [accuracy of each episode, 0 to 1]},   # controls and baselines have the first ones only
+     "metric": "accuracy" or "entity F1",                         # accuracy where it is missing
+     "accuracy": {method: [that figure of each episode, 0 to 1]},   # controls and baselines have the first ones only
+     "mentions": {method: [right, found, gold]},                 # tagging: of all episodes together
      "curves": {method: [[accuracy after each of "curve_steps"] of each episode]},   # or {}
      "support_loss": as "curves", "query_loss": as "curves",      # mean cross-entropy, nats
      "curve_steps": [0, 1, 2, 3, 5, 10],                          # where there are curves
@@ -27,11 +29,46 @@ from metapeft.evaluation.metrics import adaptation_speed, steps_to_share
 
 Cell = dict[str, Any]
 STARTS = ("static", "hypernetwork", "shuffled")
-BASELINES = ("head only", "nearest neighbour", "tf-idf", "fine-tune, 10 steps", "fine-tune, 50 steps")
+BASELINES = (
+    *("head only", "nearest neighbour", "structured nearest neighbour", "gazetteer", "tf-idf"),
+    *("fine-tune, 10 steps", "fine-tune, 50 steps"),
+)
 # adapters of other checkpoints, which `scripts/benchmark_heldout.py` puts beside
 RIVALS = ("multitask", "multitask, auto", "single task", "single task, auto")
 NAMES = " + names"  # ends the name of a method for which the classes' names are examples too
 FACTS = ("task", "family", "track", "ways", "shots", "query", "similarity")
+ACCURACY, F1 = "accuracy", "entity F1"
+
+
+def metric_of(cells: Sequence[Cell]) -> str:
+    """What the figures of cells are: `ACCURACY` or `F1`. Cells of one result have one."""
+    return cells[0].get("metric", ACCURACY) if cells else ACCURACY
+
+
+def shots_as_text(cells: Sequence[Cell], shots: int) -> str:
+    """What a number of shots counts, such as ``5 examples a class``."""
+    if metric_of(cells) == ACCURACY:
+        what, of = "example", " a class"
+    elif any(cell["shots"] == shots and cell.get("by") == "sentences" for cell in cells):
+        what, of = "sentence", ""
+    else:
+        what, of = "mention", " a type"
+    return f"{shots} {what}{'' if shots == 1 else 's'}{of}"
+
+
+MENTIONS = ("task", "shots", "method", "precision", "recall", "F1 of all mentions together", "mentions")
+
+
+def mention_lines(cells: Iterable[Cell], names: Sequence[str]) -> list[list[str]]:
+    """Columns `MENTIONS` as text, in %: a line a tagging cell and method; episodes with many mentions weigh more."""
+    lines = []
+    for cell in cells:
+        for name in names:
+            if name in cell.get("mentions", {}):
+                right, found, gold = cell["mentions"][name]
+                shown = [right / max(found, 1), right / max(gold, 1), 2 * right / max(found + gold, 1)]
+                lines.append([cell["task"], str(cell["shots"]), name, *map(percent, shown), f"{gold:,}"])
+    return lines
 
 
 def columns(cells: Sequence[Cell], mix: float) -> list[str]:
@@ -63,7 +100,7 @@ def rows_of(cells: Iterable[Cell], seed: int = 0) -> list[dict[str, Any]]:
         seed: of the resamples and the flips.
 
     Returns:
-        `FACTS` of the cell; ``method``, ``metric`` (accuracy), ``mean``, ``ci95`` (95 % bootstrap interval),
+        `FACTS` of the cell; ``method``, ``metric``, ``mean``, ``ci95`` (95 % bootstrap interval),
         ``episodes``, ``p_against_frozen`` (paired sign-flip test) and ``chosen`` (None but for auto).
 
     Raises:
@@ -79,7 +116,7 @@ def rows_of(cells: Iterable[Cell], seed: int = 0) -> list[dict[str, Any]]:
                 {key: cell[key] for key in FACTS}
                 | {
                     "method": name,
-                    "metric": "accuracy",
+                    "metric": metric_of([cell]),
                     "mean": float(np.mean(values)),
                     "ci95": [float(low), float(high)],
                     "episodes": len(values),
@@ -268,6 +305,11 @@ def clustering(found: Mapping[str, Any]) -> list[list[str]]:
 def short(text: str, mix: float) -> str:
     """Names of methods without the mix, where all are of one."""
     return text.replace(f", mix {mix:g}", "")
+
+
+def capital(text: str) -> str:
+    """With a capital letter in front; the others stay as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def percent(value: float) -> str:

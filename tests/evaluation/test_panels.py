@@ -36,7 +36,7 @@ def test_a_family_is_the_mean_of_its_tasks_at_the_shots_it_has(drawn) -> None:
         cell("c", "g", 5, {"frozen": 0.9, "auto + names": 0.95}),
     ]
     panels.by_shots(cells, 0.5)
-    (f, _, ticks, series, _), (g, *_, other, _) = drawn["lines"]
+    (f, _, ticks, series, *_), (g, *_, other, _, _) = drawn["lines"]
     assert (f, g, ticks) == ("f", "g", [1, 5])
     assert list(series) == ["frozen", "static", "hypernetwork"]  # shuffled has its own panel
     assert {shots: point.mean for shots, point in series["frozen"].items()} == pytest.approx({1: 70, 5: 60})
@@ -58,7 +58,7 @@ def test_curves_of_a_family_may_have_other_steps(drawn) -> None:
         cell("b", "f", 1, MEANS, curves={"random": [[0.4, 0.8]]}, curve_steps=[0, 5], **losses),
     ]
     panels.by_steps(cells, 0.5)
-    (_, _, ticks, series, _) = drawn["lines"][0]
+    (_, _, ticks, series, *_) = drawn["lines"][0]
     assert ticks == [0, 1, 5]
     assert {step: point.mean for step, point in series["random"].items()} == pytest.approx({0: 30, 1: 40, 5: 80})
 

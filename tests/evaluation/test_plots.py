@@ -17,7 +17,7 @@ SERIES = {name: {1: Point(40, 38, 43), 5: Point(60, 60.1, 61)} for name in ("fro
 
 
 def lines(title: str = "sentiment") -> str:
-    return plots.lines(title, "examples a class", [1, 5], SERIES, (30, 70))
+    return plots.lines(title, "examples a class", [1, 5], SERIES, (30, 70), "accuracy")
 
 
 def dot(task: str, family: str = "f", points: dict[str, Point] | None = None) -> Dot:
