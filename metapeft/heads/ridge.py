@@ -15,8 +15,9 @@ from metapeft.mlx import mx
 def ridge_head(iterations: int = 10) -> Head:
     """Ridge regression with an intercept from features of length 1 to one-hot labels; logits are scaled predictions.
 
-    It minimizes ``sum_i s_i |x_i W + b - y_i|² + ridge * |W|²``, where ``s_i`` is 1 for examples. The classes' names
-    enter as further examples, their ``s_i`` the name weight; so 0-shot is the regression on names alone.
+    It minimizes ``sum_i s_i |x_i W + b - y_i|² + ridge * |W|²``, where ``s_i`` is 1 for examples and 0 for those whose
+    label is none of the classes. The classes' names enter as further examples, their ``s_i`` the name weight; so 0-shot
+    is the regression on names alone.
     Learned: ridge, from 1, scale, from 10, and name weight, from 1. R2-D2 also learns one bias for all classes; the
     softmax does not see it, so there is none here.
 
@@ -34,7 +35,8 @@ def ridge_head(iterations: int = 10) -> Head:
         label_features: mx.array | None = None,
     ) -> Params:
         meta = _ridge_meta() if meta is None else meta
-        x, y, share = unit(features), one_hot(labels, ways), mx.ones((len(features), 1))
+        x, y = unit(features), one_hot(labels, ways)
+        share = mx.sum(y, axis=1, keepdims=True)  # 0 where the label is no class
         if label_features is not None:
             check_label_features(label_features, features, ways)
             x, y = mx.concatenate([x, unit(label_features)]), mx.concatenate([y, mx.eye(ways)])

@@ -7,6 +7,7 @@ the frozen prototype that meta-validation tasks as near to the training tasks as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from metapeft.errors import AdaptationError
 from metapeft.heads import ridge_head
-from metapeft.heads.head import Head, Params, unit
+from metapeft.heads.head import Head, Meta, Params, unit
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Item, Method, Setup, curve, start
@@ -22,6 +23,7 @@ from metapeft.meta.states import WithFrozen, beside
 from metapeft.mlx import mx
 
 RIDGE = ridge_head()
+_NAMELESS = {"log_name_weight": mx.array(-math.inf)}  # for every head that reads names
 MIXES = (0.25, 0.5, 1.0)  # weights of adapted features that are tried beside the one of training
 
 
@@ -142,16 +144,11 @@ def read(
         known: features under some starts that are had already, by start; what is computed here is added.
     """
     known = {} if known is None else known
-    out: Logits = {}
     candidates = [c for c in candidates if not (c.names and item.names is None)]
-    for candidate in (c for c in candidates if not c.steps):
-        features = _features(setup, meta, item, candidate.start, known)
-        frozen, mix = _frozen(item), candidate.mix
-        s = beside(frozen.support, features.support, mix)
-        q = beside(frozen.query, features.query, mix)
-        n = None if frozen.names is None or features.names is None else beside(frozen.names, features.names, mix)
-        params = classifier_of(setup, meta, candidate, s, item.support.labels, item.ways, n)
-        out[candidate.name] = head_of(setup, candidate).logits(params, q)
+    still = [c for c in candidates if not c.steps]
+    features = {c.start: _features(setup, meta, item, c.start, known) for c in still}
+    logits = _logits(setup, meta, still, features, _frozen(item), item.support.labels[None], item.ways)
+    out = {name: each[0] for name, each in logits.items()}
     stepping = [c for c in candidates if c.steps]
     for key in dict.fromkeys((c.start, c.mix, c.names) for c in stepping):
         own = [c for c in stepping if (c.start, c.mix, c.names) == key]
@@ -184,7 +181,7 @@ def cross_validate(
         method: of the checkpoint.
         meta: meta-parameters.
         item: the episode, of which the support set, its embedding and the names are read.
-        part: ``indices -> Examples`` of these support examples.
+        part: ``indices -> Examples`` of these support examples; asked where a candidate steps.
         candidates: what to read; one with names is left out where the item has none.
         folds: at most the number of examples of the largest class.
         known: see `read`.
@@ -199,27 +196,28 @@ def cross_validate(
     folds = min(folds, int(counts.max()))
     if folds < 2 or not candidates:
         return {c.name: np.zeros(0) for c in candidates}
-    known = {} if known is None else known
-    for begin in dict.fromkeys(c.start for c in candidates if not c.steps):
-        _features(setup, meta, item, begin, known)
     only = counts[labels] == 1  # of their class: without them it would not be known
     fold = np.where(only, folds, fold_of(labels, folds))
-    stepping = any(c.steps for c in candidates)
-    right = []
-    for number in range(folds):
-        kept, out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        own = {
-            begin: Features(f.support[mx.array(kept)], f.support[mx.array(out)], f.names) for begin, f in known.items()
-        }
-        if stepping:
-            support, query = part(kept), part(out)
-        else:  # hidden states are not read
-            support, query = (_features_only(item.support, rows) for rows in (kept, out))
-        logits = read(setup, method, meta, item._replace(support=support, query=query), candidates, own)
-        said = np.stack([np.argmax(np.array(logits[c.name]), axis=1) for c in candidates])
-        right.append(said == labels[out])
-    rights = np.concatenate(right, axis=1).astype(np.float64)
-    return {c.name: row for c, row in zip(candidates, rights, strict=True)}
+    outs = [np.flatnonzero(fold == number) for number in range(folds)]
+    order = np.concatenate(outs)
+    said: dict[str, np.ndarray] = {}
+    if still := [c for c in candidates if not c.steps]:
+        known = {} if known is None else known
+        features = {c.start: _features(setup, meta, item, c.start, known) for c in still}
+        features = {begin: own._replace(query=own.support) for begin, own in features.items()}
+        frozen = _frozen(item)
+        kept = np.where(fold == np.arange(folds)[:, None], -1, labels).astype(np.int32)  # the others are of no class
+        logits = _logits(setup, meta, still, features, frozen._replace(query=frozen.support), mx.array(kept), item.ways)
+        mx.eval(logits)
+        said = {name: np.array(each)[fold[order], order].argmax(axis=1) for name, each in logits.items()}
+    if stepping := [c for c in candidates if c.steps]:
+        parts = []
+        for out in outs:
+            own_item = item._replace(support=part(np.setdiff1d(np.arange(len(labels)), out)), query=part(out))
+            parts.append(read(setup, method, meta, own_item, stepping))
+        for c in stepping:
+            said[c.name] = np.concatenate([np.array(logits[c.name]).argmax(axis=1) for logits in parts])
+    return {c.name: (said[c.name] == labels[order]).astype(np.float64) for c in candidates}
 
 
 def choose(candidates: Sequence[Candidate], right: dict[str, np.ndarray], prior: Prior, similarity: float) -> Choice:
@@ -286,7 +284,7 @@ def head_of(setup: Setup, candidate: Candidate) -> Head:
 def classifier_of(
     setup: Setup, meta: Tree, candidate: Candidate, support: mx.array, labels: mx.array, ways: int, names: Any
 ) -> Params:
-    """The classifier of a candidate without a step: the frozen prototype has nothing that was learned.
+    """The classifier of a candidate without a step.
 
     Args:
         setup: as in training.
@@ -297,11 +295,8 @@ def classifier_of(
         ways: number of classes.
         names: features of the classes' names ``(ways, 2 d)``; not read for a candidate without names.
     """
-    head = head_of(setup, candidate)
-    learned = head.default_meta()
-    if candidate.start != "frozen":  # a ridge has only the weight of names from training
-        learned |= {name: value for name, value in meta.get("head", {}).items() if name in learned}
-    return head.init(support, labels, ways, learned, names if candidate.names else None)
+    learned = _learned(setup, meta, candidate)
+    return head_of(setup, candidate).init(support, labels, ways, learned, names if candidate.names else None)
 
 
 def fold_of(labels: np.ndarray, folds: int) -> np.ndarray:
@@ -313,11 +308,56 @@ def fold_of(labels: np.ndarray, folds: int) -> np.ndarray:
     return out
 
 
-def _features_only(examples: Examples, rows: np.ndarray) -> Examples:
-    picked = mx.array(rows)
-    return Examples(
-        examples.hidden._replace(hidden=None, frozen=examples.hidden.frozen[picked]), examples.labels[picked]
-    )
+def _logits(
+    setup: Setup,
+    meta: Tree,
+    candidates: Sequence[Candidate],
+    features: dict[str, Features],
+    frozen: Features,
+    labels: mx.array,
+    ways: int,
+) -> Logits:
+    """Query logits ``(folds, m, ways)`` of candidates without a step, by name.
+
+    An episode has many small classifiers, and to begin an operation costs MLX more than what they compute. So those of
+    one head are one batch, in all folds; where the names have no say, they weigh nothing.
+
+    Args:
+        setup: as in training.
+        meta: meta-parameters.
+        candidates: what to read; none with names where `frozen` has none.
+        features: under the candidates' starts.
+        frozen: the frozen features.
+        labels: of the support set in every fold, int32 ``(folds, n)``; what is no class there has no say.
+        ways: number of classes.
+    """
+    out: Logits = {}
+    named = any(c.names for c in candidates)
+    for ridge in dict.fromkeys(c.ridge for c in candidates):
+        own = [c for c in candidates if c.ridge == ridge]
+        head = head_of(setup, own[0])
+
+        def classify(learned: Meta, rows: list[mx.array], labels: mx.array, head: Head = head) -> mx.array:
+            support, query, *names = rows
+            return head.logits(head.init(support, labels, ways, learned, *names), query)
+
+        learned = [_learned(setup, meta, c) | ({} if c.names or not named else _NAMELESS) for c in own]
+        rows = [
+            mx.stack([beside(getattr(frozen, side), getattr(features[c.start], side), c.mix) for c in own])
+            for side in (Features._fields if named else Features._fields[:2])
+        ]
+        stacked = {name: mx.stack([each[name] for each in learned]) for name in learned[0]}
+        in_folds = mx.vmap(classify, in_axes=(None, None, 0))
+        out |= zip((c.name for c in own), mx.vmap(in_folds, in_axes=(0, 0, None))(stacked, rows, labels), strict=True)
+    return {c.name: out[c.name] for c in candidates}
+
+
+def _learned(setup: Setup, meta: Tree, candidate: Candidate) -> Meta:
+    """The scalars of a candidate's head: the frozen prototype has nothing that was learned."""
+    learned = head_of(setup, candidate).default_meta()
+    if candidate.start != "frozen":  # a ridge has only the weight of names from training
+        learned |= {name: value for name, value in meta.get("head", {}).items() if name in learned}
+    return learned
 
 
 def _features(setup: Setup, meta: Tree, item: Item, begin: str, known: dict[str, Features]) -> Features:

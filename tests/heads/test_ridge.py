@@ -122,3 +122,14 @@ def test_more_iterations_come_closer():
     errors = [relative_error(ridge_regression(float32(x), float32(y), 0.1, n), expected) for n in (2, 5, 10, 20)]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 1e-3
+
+
+@pytest.mark.parametrize("names", [False, True])
+def test_an_example_of_no_class_has_no_say(names):
+    x, labels = float32(normal(9, 20)), mx.array([0, 1, 2, -1, 0, 1, -1, 2, 0])
+    called = float32(normal(3, 20, seed=2)) if names else None
+    head, known = ridge_head(), mx.array([0, 1, 2, 4, 5, 7, 8])
+    params = head.init(x, labels, 3, None, called)
+    expected = head.init(x[known], labels[known], 3, None, called)
+    for name, value in expected.items():
+        np.testing.assert_allclose(np.array(params[name]), np.array(value), atol=1e-5)

@@ -8,17 +8,22 @@ import numpy as np
 import pytest
 
 from metapeft.errors import AdaptationError
+from metapeft.heads import Head, cosine_head, euclidean_head
+from metapeft.heads.head import unit
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.methods import Item, method_named
 from metapeft.meta.select import (
     FROZEN,
     Candidate,
+    Features,
     Prior,
     candidates_of,
     choose,
+    classifier_of,
     cross_validate,
     fit_prior,
     fold_of,
+    head_of,
     read,
 )
 from metapeft.meta.states import Beside, beside
@@ -98,15 +103,55 @@ def test_one_shot_leaves_it_to_the_prior() -> None:
         assert choice.candidate.start == winner
 
 
-def test_examples_outvote_a_prior_when_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(setup, method, meta, item, candidates, known):
-        right = (np.array(item.query.labels)[:, None] == np.arange(2)).astype(np.float32)
-        return {c.name: mx.array(1 - right if c.start == "static" else right) for c in candidates}
-
-    monkeypatch.setattr("metapeft.meta.select.read", wrong)
-    choice = chosen((FROZEN, STATIC), 20, Prior(0.0, {STATIC.name: (0.5, 0.0)}))
+def test_examples_outvote_a_prior_when_there_are_many() -> None:
+    right = {"frozen": np.ones(40), STATIC.name: np.zeros(40)}
+    choice = choose((FROZEN, STATIC), right, Prior(0.0, {STATIC.name: (0.5, 0.0)}), 0.0)
     assert choice.validated == {"frozen": 1.0, "static, mix 0.5": 0.0}
     assert choice.candidate is FROZEN
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("head", [cosine_head(), euclidean_head()], ids=lambda head: head.name)
+def test_one_batch_says_what_classifiers_one_by_one_say(head: Head, named: bool) -> None:
+    method, setup, meta, _ = made("hypernetwork")
+    setup = setup._replace(learner=setup.learner._replace(head=head))
+    meta = meta | {"head": {name: value + 0.3 for name, value in head.default_meta().items()}}
+    keys = iter(mx.random.split(mx.random.key(0), 9))
+    labels, ways = np.array([0, 1, 2, 0, 1, 0, 0, 1, 0, 0, 1], np.int32), 3  # an only one, and folds of several sizes
+
+    def drawn(n: int) -> mx.array:
+        return unit(mx.random.normal((n, 8), key=next(keys)))
+
+    starts = ("frozen", "static", "hypernetwork")
+    known = {begin: Features(drawn(len(labels)), drawn(4), drawn(ways)) for begin in starts}
+    frozen = known["frozen"]
+    support, query = (Examples(Beside(None, side), mx.array(labels[: len(side)])) for side in frozen[:2])
+    names = Beside(None, frozen.names) if named else None
+    item = Item(support, query, ways, mx.zeros(0), mx.arange(ways), "task", names=names)
+    candidates = candidates_of(method, 0, 0.3, names=named)
+
+    def plain(c: Candidate, kept: np.ndarray, side: str, asked: np.ndarray) -> np.ndarray:
+        seen, told, called = (
+            beside(getattr(frozen, name), getattr(known[c.start], name), c.mix) for name in ("support", side, "names")
+        )
+        rows = mx.array(kept)
+        params = classifier_of(setup, meta, c, seen[rows], support.labels[rows], ways, called)
+        return np.array(head_of(setup, c).logits(params, told[mx.array(asked)]))
+
+    everything = np.arange(len(labels))
+    logits = read(setup, method, meta, item, candidates, known)
+    right = cross_validate(setup, method, meta, item, support_of(setup, 1)[1], candidates, 3, known)
+    assert list(logits) == list(right) == [c.name for c in candidates]
+    fold = np.where(labels == 2, 3, fold_of(labels, 3))
+    for c in candidates:
+        np.testing.assert_allclose(np.array(logits[c.name]), plain(c, everything, "query", np.arange(4)), atol=1e-5)
+        expected = []
+        for number in range(3):
+            out = np.flatnonzero(fold == number)
+            said = plain(c, np.flatnonzero(fold != number), "support", out).argmax(axis=1)
+            expected += (said == labels[out]).tolist()
+        assert right[c.name].tolist() == expected, c.name
+    assert len({tuple(each.tolist()) for each in right.values()}) > 1
 
 
 def test_nothing_to_choose_from_is_an_error() -> None:
