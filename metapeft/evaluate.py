@@ -41,7 +41,10 @@ class EvaluateConfig(BaseModel):
     )
     out: str | None = Field(default=None, description="folder of the result; default runs/evaluate/<run>")
     shots: Annotated[list[AtLeast1], Field(min_length=1)] = Field(
-        default=[1, 5, 10, 20], description="support examples a class"
+        default=[1, 5, 10, 20], description="support examples a class; tagging: mentions a type"
+    )
+    sentences: list[AtLeast1] = Field(
+        default=[], description="tagging: support sets of so many sentences too, with all types of the task"
     )
     ways: int = Field(default=5, ge=2, description="classes of an episode, or all of a task that has fewer")
     query: int = Field(default=5, ge=1, description="query examples a class; twice as many in two-way episodes")

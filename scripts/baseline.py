@@ -131,6 +131,7 @@ def run(config: Config) -> int:
             if finished is None:
                 try:
                     sampler = sampler_of(task, config.ways, shots, config.query, config.max_tokens, config.seed)
+                    assert isinstance(sampler, EpisodeSampler)  # of tasks with classes
                     if sampler.k_shot < shots:
                         raise EpisodeError(f"task '{entry.id}' can give {sampler.k_shot} shots and no more")
                 except EpisodeError as error:

@@ -159,6 +159,8 @@ def mean_adapter(hypernetwork: Hypernetwork, generator: Tree, base: Adapter, lib
 def without_steps(item: Item, episode: Episode, chosen: Mapping[str, float] = UNTUNED) -> dict[str, float]:
     """Query accuracy of ``head only``, ``nearest neighbour`` and, where the task has texts, ``tf-idf``.
 
+    Words have none of these: see `tagging_baselines`.
+
     Args:
         item: the episode with frozen features.
         episode: the same with token ids, as numpy arrays.
@@ -167,6 +169,8 @@ def without_steps(item: Item, episode: Episode, chosen: Mapping[str, float] = UN
     Raises:
         MetapeftError: scikit-learn is not installed.
     """
+    if item.support.sentences is not None:
+        return {}
     support, query = (np.array(side.hidden.frozen) for side in (item.support, item.query))
     labels = np.asarray(episode.support_y)
     said = {

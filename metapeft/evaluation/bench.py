@@ -25,6 +25,9 @@ from metapeft.adapters.lora import LoraConfig
 from metapeft.backbones.backbone import Backbone
 from metapeft.episodes.episode import Episode
 from metapeft.episodes.sampler import EpisodeSampler
+from metapeft.episodes.tagging import By, TaggingSampler
+from metapeft.errors import AdaptationError
+from metapeft.evaluation import tagging_baselines
 from metapeft.evaluation.baselines import (
     FINE_TUNE,
     MEAN,
@@ -36,12 +39,13 @@ from metapeft.evaluation.baselines import (
     without_steps,
 )
 from metapeft.evaluation.metrics import macro_f1
-from metapeft.heads import accuracy
+from metapeft.evaluation.tables import ACCURACY, F1
 from metapeft.meta import checkpoint as checkpoints
 from metapeft.meta.checkpoint import Checkpoint
 from metapeft.meta.inner_loop import Examples
+from metapeft.meta.judge import counted, figure, predicted
 from metapeft.meta.learner import Tree
-from metapeft.meta.methods import Item, Method, Setup, method_named
+from metapeft.meta.methods import Item, Method, Setup, method_named, transitions_of_item
 from metapeft.meta.outer_loop import item_of
 from metapeft.meta.readings import Curve, learned_reading, random_reading
 from metapeft.meta.run import learner_of
@@ -65,6 +69,7 @@ from metapeft.tasks.task import Task
 PRIOR_SEED, TEST_SEED = 30_000, 50_000  # apart from the seeds of training and validation episodes
 PRIOR_SHOTS = (1, 5)
 CURVE_STEPS = (0, 1, 2, 3, 5, 10)
+QUERY_SENTENCES = 100  # of an episode by sentences
 NAMES = " + names"
 
 
@@ -143,9 +148,13 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bo
 
     Raises:
         CheckpointError: it is not there, damaged, or for another backbone.
+        AdaptationError: steps are asked of a checkpoint that tags words.
     """
     checkpoint = checkpoints.load(path, backbone)
     facts = checkpoint.facts
+    tagging = facts.get("kind") == "tagging"
+    if tagging and steps:
+        raise AdaptationError(f"steps={steps}: words are tagged without gradient steps")
     method, lora = method_named(facts["method"]), LoraConfig(**facts["lora"])
     learner = learner_of(backbone, lora, facts["head"], facts["mix"])
     longest = facts["max_tokens"]
@@ -159,17 +168,22 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bo
         backbone,
         checkpoint,
         method,
-        Setup(learner, hypernetwork),
+        Setup(learner, hypernetwork, transitions=np.array(facts["transitions"]) if "transitions" in facts else None),
         lora,
         PoolStates(backbone, learner.depth, longest),
         PoolStates(backbone, learner.depth, longest, adapter=base, scale=lora.scale),
-        candidates_of(method, steps, facts["mix"], names=True),
+        candidates_of(method, steps, facts["mix"], names=not tagging, tagging=tagging),
         averaged,
     )
 
 
-def sampler(opened: Opened, task: Task, shots: int, sizes: Sizes, seed: int) -> EpisodeSampler:
-    """The sampler of a task's episodes."""
+def sampler(
+    opened: Opened, task: Task, shots: int, sizes: Sizes, seed: int, by: By = "mentions"
+) -> EpisodeSampler | TaggingSampler:
+    """The sampler of a task's episodes; by sentences `shots` of them, with all types, and `QUERY_SENTENCES` to tag."""
+    if by == "sentences":
+        query = min(QUERY_SENTENCES, len(task.query) - shots * task.one_pool)
+        return TaggingSampler(task, shots, query, seed=seed, by=by, max_tokens=opened.facts["max_tokens"])
     ways = min(sizes.ways, task.config.num_classes)
     query = sizes.query * (2 if ways == 2 else 1)
     return sampler_of(task, ways, shots, query, opened.facts["max_tokens"], seed)
@@ -220,7 +234,7 @@ def prior_of(opened: Opened, validation: Sequence[Task], sizes: Sizes, episodes:
     gains: dict[str, list[float]] = {c.name: [] for c in opened.candidates[1:]}
     for task, episode in validation_episodes(opened, validation, sizes, episodes):
         item, known, near = read_episode(opened, episode, task)
-        right = _right(opened, item, opened.candidates, known)[0]
+        right = _right(opened, item, read(opened.setup, opened.method, opened.meta, item, opened.candidates, known))[0]
         similarity.append(near)
         for name in gains:
             gains[name].append(right.get(name, right["frozen"]) - right["frozen"])
@@ -228,7 +242,13 @@ def prior_of(opened: Opened, validation: Sequence[Task], sizes: Sizes, episodes:
 
 
 def cell_of(
-    opened: Opened, task: Task, shots: int, sizes: Sizes, prior: Prior, note: Callable[[int], None] = lambda done: None
+    opened: Opened,
+    task: Task,
+    shots: int,
+    sizes: Sizes,
+    prior: Prior,
+    note: Callable[[int], None] = lambda done: None,
+    by: By = "mentions",
 ) -> dict[str, Any]:
     """Every method on the episodes of one task.
 
@@ -239,12 +259,15 @@ def cell_of(
         sizes: of the episodes.
         prior: of auto.
         note: told how many episodes are done, for progress.
+        by: what `shots` counts where words are tagged.
 
     Returns:
         A cell, see `tables`, with ``macro_f1`` beside ``accuracy`` for what is neither a control nor chosen.
     """
     began = time.perf_counter()
-    drawn = sampler(opened, task, shots, sizes, TEST_SEED + sizes.seed)
+    drawn = sampler(opened, task, shots, sizes, TEST_SEED + sizes.seed, by)
+    tagging = opened.setup.transitions is not None
+    mentions: dict[str, list[int]] = {}
     scores: dict[str, list[float]] = {}
     f1: dict[str, list[float]] = {}
     curves: dict[str, dict[str, list[list[float]]]] = {"accuracy": {}, "support_loss": {}, "query_loss": {}}
@@ -255,7 +278,9 @@ def cell_of(
     similarity = []
     for number, episode in enumerate(drawn.episodes(0, sizes.episodes)):
         item, known, near = read_episode(opened, episode, task)
-        right, own_f1 = _right(opened, item, opened.candidates, known)
+        logits = read(opened.setup, opened.method, opened.meta, item, opened.candidates, known)
+        right, own_f1 = _right(opened, item, logits)
+        counts = _counts(opened, item, logits) if tagging else {}
         if number < sizes.control_episodes:
             right |= _controls(opened, task, episode, item, sizes)
         setup, method, meta, part = opened.setup, opened.method, opened.meta, _part(opened, task, episode)
@@ -264,6 +289,11 @@ def cell_of(
             choice = choose(candidates, validated, prior, near)
             chosen[name][choice.candidate.name] += 1
             right[name] = right[choice.candidate.name]
+            if tagging:
+                counts[name] = counts[choice.candidate.name]
+        if tagging:
+            for name, three in counts.items():
+                mentions[name] = np.add(mentions.get(name, 0), three).tolist()
         similarity.append(near)
         for name, value in right.items():
             scores.setdefault(name, []).append(value)
@@ -280,6 +310,8 @@ def cell_of(
         "ways": drawn.n_way,
         "shots": drawn.k_shot,
         "query": drawn.query_size,
+        "metric": F1 if tagging else ACCURACY,
+        **({"by": by, "mentions": mentions} if tagging else {}),
         "accuracy": scores,
         "macro_f1": f1,
         "curves": curves["accuracy"],
@@ -321,11 +353,10 @@ def _generated(opened: Opened) -> tuple[Candidate, ...]:
     return tuple(c for c in opened.candidates if c.start == "hypernetwork" and c.mix == opened.facts["mix"])
 
 
-def _right(
-    opened: Opened, item: Item, candidates: Sequence[Candidate], known: dict[str, Features]
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Query accuracy and macro-F1 of every candidate."""
-    logits = read(opened.setup, opened.method, opened.meta, item, candidates, known)
+def _right(opened: Opened, item: Item, logits: Mapping[str, mx.array]) -> tuple[dict[str, float], dict[str, float]]:
+    """Query accuracy and macro-F1 by candidate; of words the entity F1, and nothing beside it."""
+    if (transitions := transitions_of_item(opened.setup, item)) is not None:
+        return {name: figure(each, item.query, transitions) for name, each in logits.items()}, {}
     said = mx.argmax(mx.stack(list(logits.values())), axis=-1)
     right = mx.mean((said == item.query.labels).astype(mx.float32), axis=-1)  # as `accuracy`, of all at once
     labels = np.array(item.query.labels)
@@ -333,19 +364,30 @@ def _right(
     return dict(zip(logits, np.array(right).tolist(), strict=True)), dict(zip(logits, f1, strict=True))
 
 
+def _counts(opened: Opened, item: Item, logits: Mapping[str, mx.array]) -> dict[str, list[int]]:
+    """Mentions right, found and there, by candidate."""
+    truth, transitions = item.query.sentences, transitions_of_item(opened.setup, item)
+    assert truth is not None
+    return {name: list(counted(predicted(each, truth, transitions), truth)) for name, each in logits.items()}
+
+
 def _controls(opened: Opened, task: Task, episode: Episode, item: Item, sizes: Sizes) -> dict[str, float]:
     """Query accuracy of a shuffled embedding, a random start and, on request, of the baselines."""
     right: dict[str, float] = {}
     mix = opened.facts["mix"]
     if generated := _generated(opened):
-        swapped, _ = _right(opened, item._replace(embedding=_stranger(opened, task, episode.index)), generated, {})
+        other = item._replace(embedding=_stranger(opened, task, episode.index))
+        logits = read(opened.setup, opened.method, opened.meta, other, generated, {})
+        swapped, _ = _right(opened, other, logits)
         right |= {name.replace("hypernetwork", "shuffled"): value for name, value in swapped.items()}
     right |= from_random(opened.setup.learner, opened.lora, item, episode.index, _random_steps(sizes), sizes.tuned)
-    if sizes.baselines:
+    if opened.setup.transitions is not None:
+        right |= tagging_baselines.without_steps(item, episode, transitions_of_item(opened.setup, item))
+    elif sizes.baselines:
         right |= without_steps(item, episode, sizes.tuned)
     if opened.averaged is not None:
         logits = read(opened.setup, opened.method, opened.averaged, item, [Candidate(MEAN, 0, mix)])
-        right |= {name: float(accuracy(each, item.query.labels)) for name, each in logits.items()}
+        right |= _right(opened, item, logits)[0]
     return right
 
 

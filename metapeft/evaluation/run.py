@@ -15,6 +15,7 @@ import numpy as np
 from metapeft import atomic
 from metapeft.embeddings.similarity import rank_correlation
 from metapeft.episodes.episode import Episode
+from metapeft.episodes.tagging import By
 from metapeft.errors import EpisodeError
 from metapeft.evaluation.baselines import TRIED, scikit_learn, tuned
 from metapeft.evaluation.bench import (
@@ -43,6 +44,7 @@ from metapeft.evaluation.report import html as report_html
 from metapeft.evaluation.report import markdown, summarized
 from metapeft.evaluation.tables import Cell, columns, percent
 from metapeft.evaluation.task_map import task_map
+from metapeft.meta.checkpoint import read_facts
 from metapeft.meta.methods import Item
 from metapeft.meta.outer_loop import item_of
 from metapeft.meta.run import tasks_of_suites
@@ -77,7 +79,12 @@ class Evaluation:
         self.config = config
         suites = [Suite(path) for path in (config.suite, *config.more)]
         self.suite = suites[0]
-        tasks, self.home, backbone = tasks_of_suites(suites, config.backbone, 0)
+        kind = read_facts(config.checkpoint).get("kind", "classification")  # those of before November 2026 have none
+        tasks, self.home, backbone = tasks_of_suites(suites, config.backbone, 0, kind)
+        if config.sentences and kind != "tagging":
+            raise EpisodeError("sentences= is for checkpoints that tag words; say how many examples a class: shots=")
+        if twice := sorted({*config.shots} & {*config.sentences}):
+            raise EpisodeError(f"{twice[0]} is in shots= and in sentences=: a table could not tell them apart")
         self.opened: Opened = open_checkpoint(config.checkpoint, backbone, config.steps, config.baselines)
         facts = self.opened.facts
         seen = {*facts["training"], *facts["validation"]}
@@ -115,8 +122,14 @@ class Evaluation:
             self._tune()
         cells: list[Cell] = []
         for task in (limited(task, config.rows) for task in self.test):
-            for shots in config.shots:
-                cell = self._cell(task, shots)
+            sizes: list[tuple[int, By]] = [(shots, "mentions") for shots in config.shots]
+            for sentences in config.sentences:
+                sizes.append((sentences, "sentences"))
+            for shots, by in sizes:
+                if by == "sentences" and shots > len(task.support):
+                    print(f"{task.config.task_id}: has no {shots} support sentences, left out")
+                    continue
+                cell = self._cell(task, shots, by)
                 if cell["shots"] != shots and any(
                     (c["task"], c["shots"]) == (cell["task"], cell["shots"]) for c in cells
                 ):
@@ -152,9 +165,9 @@ class Evaluation:
         for task, episode in drawn:
             yield item_of(episode, task, self.opened.states, None), episode
 
-    def _cell(self, task: Task, shots: int) -> Cell:
+    def _cell(self, task: Task, shots: int, by: By) -> Cell:
         """A finished cell, or the cell computed."""
-        path = self.out / "cells" / f"{task.config.task_id}-{shots}.json"
+        path = self.out / "cells" / f"{task.config.task_id}-{shots}{'-sentences' * (by == 'sentences')}.json"
         settings = self.settings | {"rows_left_out": self.dropped.get(task.config.task_id)}
         if path.exists():
             cell = json.loads(path.read_text(encoding="utf-8"))
@@ -172,8 +185,8 @@ class Evaluation:
                 print(f"  {task.config.task_id}, {shots} shots: episode {done}, {left:.0f} s left", flush=True)
                 said = now
 
-        drawn = sampler(self.opened, task, shots, self.sizes, TEST_SEED + self.sizes.seed)
-        cell = cell_of(self.opened, task, shots, self.sizes, self.prior, note) | {
+        drawn = sampler(self.opened, task, shots, self.sizes, TEST_SEED + self.sizes.seed, by)
+        cell = cell_of(self.opened, task, shots, self.sizes, self.prior, note, by) | {
             "track": self.tracks[task.config.task_id],
             "episodes_sha256": episodes_sha256(drawn.episodes(0, self.sizes.episodes)),
             "settings": settings,
@@ -299,7 +312,19 @@ def similarity_and_gain(cells: list[Cell], mix: float) -> dict[str, Any] | None:
 
 def settings_of(config: EvaluateConfig, facts: dict[str, Any]) -> dict[str, Any]:
     """What the figures of a cell depend on: all but which cells there are and where they go."""
-    watching = {"suite", "more", "checkpoint", "out", "test", "shots", "html", "track", "backbone", "apart"}
+    watching = {
+        "suite",
+        "more",
+        "checkpoint",
+        "out",
+        "test",
+        "shots",
+        "sentences",
+        "html",
+        "track",
+        "backbone",
+        "apart",
+    }
     settings = config.model_dump(exclude=watching) | {"checkpoint": facts["settings"], "step": facts["step"]}
     if config.baselines:
         settings["tried"] = TRIED

@@ -15,13 +15,12 @@ from collections import Counter
 import numpy as np
 
 from metapeft.episodes.episode import Episode
+from metapeft.heads.tagger import TEMPERATURE
 from metapeft.meta.judge import counted, figure
 from metapeft.meta.methods import Item
 from metapeft.mlx import mx
 from metapeft.tasks.pool import IGNORE
 from metapeft.tasks.tags import OUTSIDE, mentions_of_tags
-
-SHARPNESS = 30.0  # of cosines as logits: where the head of training starts
 
 Word = tuple[int, ...]
 
@@ -34,18 +33,23 @@ def without_steps(item: Item, episode: Episode, transitions: np.ndarray | None) 
         episode: the same with token ids, as numpy arrays.
         transitions: of the checkpoint, for the structured one.
     """
+    assert item.query.sentences is not None
+    logits = nearest_logits(item)
+    return {
+        "nearest neighbour": figure(logits, item.query),
+        "structured nearest neighbour": figure(logits, item.query, transitions),
+        "gazetteer": counted(gazetteer(episode), item.query.sentences).f1,
+    }
+
+
+def nearest_logits(item: Item) -> mx.array:
+    """`TEMPERATURE` times the highest cosine of each query word to a support word of each class, ``(words, ways)``."""
     labels = np.array(item.support.labels)
     near = np.array(item.query.hidden.frozen) @ np.array(item.support.hidden.frozen).T
-    logits = np.full((len(near), item.ways), -SHARPNESS, np.float32)  # a class that no word has is never the nearest
+    logits = np.full((len(near), item.ways), -TEMPERATURE, np.float32)  # a class that no word has is never the nearest
     for kind in np.unique(labels):
-        logits[:, kind] = SHARPNESS * near[:, labels == kind].max(axis=1)
-    assert item.query.sentences is not None
-    found = gazetteer(episode)
-    return {
-        "nearest neighbour": figure(mx.array(logits), item.query),
-        "structured nearest neighbour": figure(mx.array(logits), item.query, transitions),
-        "gazetteer": counted(found, item.query.sentences).f1,
-    }
+        logits[:, kind] = TEMPERATURE * near[:, labels == kind].max(axis=1)
+    return mx.array(logits)
 
 
 def gazetteer(episode: Episode) -> np.ndarray:

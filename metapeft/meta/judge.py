@@ -23,6 +23,7 @@ from metapeft.tasks.tags import OUTSIDE, Mentions, class_of, mentions, mentions_
 
 FROM_START, FROM_OUTSIDE, FROM_TYPE, ANYWHERE = range(4)
 TO_OUTSIDE, TO_SAME, TO_OTHER = range(3)
+WORTH = 20.0
 
 
 class Counts(NamedTuple):
@@ -117,23 +118,48 @@ def transitions_of(pools: Iterable[Pool], smoothing: float = 1.0) -> np.ndarray:
         lengths = pool.y.lengths()
         tags = np.asarray(pool.y.values[int(pool.y.offsets[0]) : int(pool.y.offsets[-1])])
         row = np.repeat(np.arange(len(lengths)), lengths)[tags != IGNORE]
-        classes = class_of(tags[tags != IGNORE])
-        begin = np.concatenate([[True], row[1:] != row[:-1]])
-        before = np.concatenate([[OUTSIDE], classes[:-1]])
-        origin = np.where(begin, FROM_START, np.where(before == OUTSIDE, FROM_OUTSIDE, FROM_TYPE))
-        same = (origin == FROM_TYPE) & (classes == before)
-        end = np.where(classes == OUTSIDE, TO_OUTSIDE, np.where(same, TO_SAME, TO_OTHER))
-        np.add.at(counts, (origin, end), 1)
-    counts += smoothing
+        counts += _transition_counts(Sentences(np.bincount(row, minlength=len(lengths)), tags[tags != IGNORE]))
+    counts[:ANYWHERE] += smoothing
     counts[:FROM_TYPE, TO_SAME] = 0.0
-    counts[ANYWHERE] = counts.sum(axis=0)[TO_OUTSIDE], 0.0, counts.sum(axis=0)[TO_SAME:].sum()
+    counts[ANYWHERE] += smoothing * np.array([1, 0, 1])
     return counts / counts.sum(axis=1, keepdims=True)
+
+
+def transitions_for(transitions: np.ndarray, support: Sentences) -> np.ndarray:
+    """Transitions of training tasks and those of a support set together: how dense mentions are and how long.
+
+    A row of the former counts as `WORTH` words: the support set of a few sentences has its say, and the more the larger
+    it is. (Mentions of music are two words long and half of all words; those of tweets are short and far between.)
+
+    Args:
+        transitions: shares ``(4, 3)``, see `transitions_of`.
+        support: sentences of the support set.
+    """
+    counts = _transition_counts(support) + WORTH * transitions
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def _transition_counts(sentences: Sentences) -> np.ndarray:
+    """Counts in the form of `transitions_of`, float64 ``(4, 3)``."""
+    classes = class_of(sentences.tags)
+    first = np.zeros(len(classes) + 1, bool)
+    first[np.concatenate([[0], np.cumsum(sentences.lengths)])] = True
+    before = np.concatenate([[OUTSIDE], classes[:-1]])
+    origin = np.where(first[:-1], FROM_START, np.where(before == OUTSIDE, FROM_OUTSIDE, FROM_TYPE))
+    same = (origin == FROM_TYPE) & (classes == before)
+    end = np.where(classes == OUTSIDE, TO_OUTSIDE, np.where(same, TO_SAME, TO_OTHER))
+    counts = np.zeros((4, 3))
+    np.add.at(counts, (origin, end), 1)
+    inside = np.count_nonzero(classes != OUTSIDE)
+    counts[ANYWHERE] = len(classes) - inside, 0, inside
+    return counts
 
 
 def best_paths(logits: np.ndarray, lengths: np.ndarray, transitions: np.ndarray) -> np.ndarray:
     """The likeliest classes of the words of sentences, each sentence as a whole (Viterbi 1967).
 
-    Types share what their column says alike. A path of classes has no tag that goes on after nothing: the BIO tags made
+    What is weighed is how much likelier it is to be outside, or in a mention, after what was there than anywhere; which
+    of the types it is, the logits say alone. A path of classes has no tag that goes on after nothing: the BIO tags made
     of it are always valid.
 
     Args:
@@ -148,15 +174,13 @@ def best_paths(logits: np.ndarray, lengths: np.ndarray, transitions: np.ndarray)
     ways, longest = logits.shape[1], int(lengths.max(initial=0))
     top = logits.max(axis=1, keepdims=True)
     emission = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
-    types = max(ways - 1, 1)
-    first, outside, kind, anywhere = transitions
     step = np.empty((ways + 1, ways))  # the last row is from the start
-    step[0, 0], step[0, 1:] = outside[TO_OUTSIDE], outside[TO_OTHER] / types
-    step[1:, 0], step[1:, 1:] = kind[TO_OUTSIDE], kind[TO_OTHER] / max(types - 1, 1)
+    first, outside, kind, anywhere = transitions
+    step[0, 0], step[0, 1:] = outside[TO_OUTSIDE], outside[TO_OTHER]
+    step[1:, 0], step[1:, 1:] = kind[TO_OUTSIDE], kind[TO_OTHER]
     np.fill_diagonal(step[1:, 1:], kind[TO_SAME])
-    step[-1, 0], step[-1, 1:] = first[TO_OUTSIDE], first[TO_OTHER] / types
-    usual = np.concatenate([anywhere[:1], np.full(ways - 1, anywhere[TO_OTHER] / types)])
-    step = np.log(step / usual)
+    step[-1, 0], step[-1, 1:] = first[TO_OUTSIDE], first[TO_OTHER]
+    step = np.log(step) - np.log(np.concatenate([anywhere[:1], np.full(ways - 1, anywhere[TO_OTHER])]))
     inside = np.arange(longest) < lengths[:, None]
     grid = np.zeros((len(lengths), longest, ways))
     grid[inside] = emission

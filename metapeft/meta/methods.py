@@ -21,6 +21,7 @@ from metapeft.backbones.backbone import Adapter
 from metapeft.errors import AdaptationError, did_you_mean
 from metapeft.heads.head import accuracy, cross_entropy, unit
 from metapeft.meta.inner_loop import Examples, Learner
+from metapeft.meta.judge import transitions_for
 from metapeft.meta.learner import Tree, learned_rates, positive, rates_for, unroll
 from metapeft.meta.states import Beside, WithFrozen
 from metapeft.mlx import mx, utils
@@ -88,6 +89,13 @@ class Reading(NamedTuple):
     query_loss: mx.array
     query_accuracy: mx.array
     last_support_loss: mx.array
+
+
+def transitions_of_item(setup: Setup, item: Item) -> np.ndarray | None:
+    """Transitions by which an episode's sentences are decoded, see `judge.transitions_for`; None for whole examples."""
+    if setup.transitions is None or item.support.sentences is None:
+        return None
+    return transitions_for(setup.transitions, item.support.sentences)
 
 
 Gradient = Callable[[Setup, Tree, Item, int], tuple[Reading, Tree]]

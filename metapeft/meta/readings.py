@@ -12,7 +12,7 @@ from metapeft.heads import cross_entropy, linear_head
 from metapeft.meta.inner_loop import Examples, Learner
 from metapeft.meta.judge import figure
 from metapeft.meta.learner import Tree, adam, rates_for
-from metapeft.meta.methods import Item, Method, Setup, curve
+from metapeft.meta.methods import Item, Method, Setup, curve, transitions_of_item
 from metapeft.meta.states import WithFrozen
 from metapeft.mlx import mx
 from metapeft.tasks.sampling import key_of
@@ -37,8 +37,9 @@ class Curve(NamedTuple):
 def learned_reading(setup: Setup, method: Method, meta: Any, item: Item, steps: int) -> Curve:
     """As `accuracies`, with the losses: that of the support set is another run through the network a step."""
     logits, trees = curve(setup, method, meta, item, steps)
+    transitions = transitions_of_item(setup, item)
     return Curve(
-        [figure(each, item.query, setup.transitions) for each in logits],
+        [figure(each, item.query, transitions) for each in logits],
         [float(setup.learner.loss(tree, item.support)) for tree in trees],
         [float(cross_entropy(each, item.query.labels)) for each in logits],
     )
@@ -47,7 +48,8 @@ def learned_reading(setup: Setup, method: Method, meta: Any, item: Item, steps: 
 def accuracies(setup: Setup, method: Method, meta: Any, item: Item, steps: int) -> list[float]:
     """The figure of an episode after 0, 1, … `steps` inner steps from where the meta-parameters say."""
     logits, _ = curve(setup, method, meta, item, steps)
-    return [figure(each, item.query, setup.transitions) for each in logits]
+    transitions = transitions_of_item(setup, item)
+    return [figure(each, item.query, transitions) for each in logits]
 
 
 def random_curve(

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from metapeft.episodes.episode import Sentences
 from metapeft.errors import AdaptationError
 from metapeft.heads import ridge_head
 from metapeft.heads.head import Head, Meta, Params, unit
 from metapeft.meta.inner_loop import Examples
+from metapeft.meta.judge import scores, transitions_for
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Item, Method, Setup, curve, start
 from metapeft.meta.states import WithFrozen, beside
@@ -24,6 +26,8 @@ from metapeft.mlx import mx
 
 RIDGE = ridge_head()
 _NAMELESS = {"log_name_weight": mx.array(-math.inf)}  # for every head that reads names
+LARGE = 2**16  # support times query units: beyond it a classifier costs more than to begin its operations
+SHARP = 3.0  # mentions of one word, few and far between, are lost where the logits are worth little
 MIXES = (0.25, 0.5, 1.0)  # weights of adapted features that are tried beside the one of training
 
 
@@ -36,6 +40,8 @@ class Candidate(NamedTuple):
         mix: weight of adapted beside frozen features.
         names: whether the classes' names are examples too.
         ridge: whether the classifier is a ridge regression (`heads.ridge`), in place of the head of training.
+        sharpness: factor of the logits. It says what they are worth beside what follows what in sentences, where these
+            are decoded as a whole; elsewhere it changes nothing.
     """
 
     start: str
@@ -43,13 +49,14 @@ class Candidate(NamedTuple):
     mix: float = 0.0
     names: bool = False
     ridge: bool = False
+    sharpness: float = 1.0
 
     @property
     def name(self) -> str:
         parts = [self.start]
         if self.start != "frozen":
             parts += [f"{self.steps} steps"] * (self.steps > 0) + [f"mix {self.mix:g}"]
-        parts += ["ridge"] * self.ridge
+        parts += ["ridge"] * self.ridge + [f"sharp {self.sharpness:g}"] * (self.sharpness != 1)
         return ", ".join(parts) + " + names" * self.names
 
 
@@ -170,7 +177,7 @@ def cross_validate(
     folds: int = 5,
     known: dict[str, Features] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Cross-validate candidates on the support set.
+    """Cross-validate candidates on the support set: its examples, or in tagging its sentences.
 
     Every class keeps an example in each fold's training part: the only example of a class is never left out, and with
     one example in every class nothing is. A generated adapter is that of the whole support set in every fold: what is
@@ -187,18 +194,23 @@ def cross_validate(
         known: see `read`.
 
     Returns:
-        By candidate's name whether it is right on each example left out, float64 0 or 1, ``(examples,)``, the same
-        examples in the same order for all.
+        By candidate's name its score on each example left out, float64 ``(examples,)``: 0 or 1, of a sentence F1; the
+        same examples in the same order for all.
     """
     candidates = [c for c in candidates if not (c.names and item.names is None)]
-    labels = np.array(item.support.labels)
-    counts = np.bincount(labels, minlength=item.ways)
-    folds = min(folds, int(counts.max()))
-    if folds < 2 or not candidates:
+    labels, sentences = np.array(item.support.labels), item.support.sentences
+    owner = np.arange(len(labels)) if sentences is None else np.repeat(np.arange(len(sentences[0])), sentences[0])
+    has = np.zeros((owner[-1] + 1, item.ways), bool)
+    has[owner, labels] = True
+    groups = labels if sentences is None else np.zeros(len(has), np.int64)
+    folds = min(folds, int(np.bincount(groups).max()))
+    only = has[:, has.sum(axis=0) == 1].any(axis=1)  # without them a class would not be known
+    if folds < 2 or not candidates or only.all():
         return {c.name: np.zeros(0) for c in candidates}
-    only = counts[labels] == 1  # of their class: without them it would not be known
-    fold = np.where(only, folds, fold_of(labels, folds))
+    fold = np.where(only, folds, fold_of(groups, folds))
     outs = [np.flatnonzero(fold == number) for number in range(folds)]
+    if sentences is not None:
+        return _sentences_left_out(setup, meta, item, candidates, fold[owner], outs, known)
     order = np.concatenate(outs)
     said: dict[str, np.ndarray] = {}
     if still := [c for c in candidates if not c.steps]:
@@ -254,7 +266,9 @@ def nearness(library: np.ndarray, embedding: np.ndarray) -> float:
     return float(np.max(library @ embedding))
 
 
-def candidates_of(method: Method, steps: int, mix: float, *, names: bool = False) -> tuple[Candidate, ...]:
+def candidates_of(
+    method: Method, steps: int, mix: float, *, names: bool = False, tagging: bool = False
+) -> tuple[Candidate, ...]:
     """The candidates that a checkpoint offers, the frozen prototype first: every start, mix and number of steps.
 
     A ridge regression is offered on the frozen features and at two mixes: with more than a few examples it is better
@@ -265,14 +279,17 @@ def candidates_of(method: Method, steps: int, mix: float, *, names: bool = False
         steps: gradient steps, tried beside none at the mix of training.
         mix: of training.
         names: with and without the classes' names.
+        tagging: words are tagged: every candidate is offered with sharper logits too, and no ridge regression.
     """
     starts = ("static", "hypernetwork") if "generator" in method.learns else ("static",)
-    out = [FROZEN, FROZEN._replace(ridge=True)]
+    out = [FROZEN, *[FROZEN._replace(ridge=True)] * (not tagging)]
     for begin in starts:
         out += [Candidate(begin, 0, m) for m in sorted({*MIXES, mix})]
-        out += [Candidate(begin, 0, m, ridge=True) for m in sorted({0.5, mix})]
+        out += [Candidate(begin, 0, m, ridge=True) for m in sorted({0.5, mix}) if not tagging]
         if method.steps and steps:
             out.append(Candidate(begin, steps, mix))
+    if tagging:
+        out += [c._replace(sharpness=SHARP) for c in out]
     return (*out, *(c._replace(names=True) for c in out)) if names else tuple(out)
 
 
@@ -320,7 +337,7 @@ def _logits(
     """Query logits ``(folds, m, ways)`` of candidates without a step, by name.
 
     An episode has many small classifiers, and to begin an operation costs MLX more than what they compute. So those of
-    one head are one batch, in all folds; where the names have no say, they weigh nothing.
+    one head are one batch, in all folds; where the names have no say, they weigh nothing. Large ones come one by one.
 
     Args:
         setup: as in training.
@@ -333,6 +350,20 @@ def _logits(
     """
     out: Logits = {}
     named = any(c.names for c in candidates)
+    if labels.shape[1] * len(frozen.query) > LARGE:
+        for c in candidates:
+            if (twin := c._replace(sharpness=1.0).name) in out:
+                out[c.name] = c.sharpness * out[twin]
+                continue
+            own = features[c.start]
+            support, query = beside(frozen.support, own.support, c.mix), beside(frozen.query, own.query, c.mix)
+            names = None
+            if frozen.names is not None and own.names is not None:
+                names = beside(frozen.names, own.names, c.mix)
+            made = [classifier_of(setup, meta, c, support, kept, ways, names) for kept in labels]
+            out[c.name] = c.sharpness * mx.stack([head_of(setup, c).logits(params, query) for params in made])
+            mx.eval(out[c.name])  # one after another, or all of them would stand in memory
+        return out
     for ridge in dict.fromkeys(c.ridge for c in candidates):
         own = [c for c in candidates if c.ridge == ridge]
         head = head_of(setup, own[0])
@@ -348,8 +379,54 @@ def _logits(
         ]
         stacked = {name: mx.stack([each[name] for each in learned]) for name in learned[0]}
         in_folds = mx.vmap(classify, in_axes=(None, None, 0))
-        out |= zip((c.name for c in own), mx.vmap(in_folds, in_axes=(0, 0, None))(stacked, rows, labels), strict=True)
+        found = mx.vmap(in_folds, in_axes=(0, 0, None))(stacked, rows, labels)
+        out |= {c.name: c.sharpness * each for c, each in zip(own, found, strict=True)}
     return {c.name: out[c.name] for c in candidates}
+
+
+def _sentences_left_out(
+    setup: Setup,
+    meta: Tree,
+    item: Item,
+    candidates: Sequence[Candidate],
+    fold: np.ndarray,
+    outs: Sequence[np.ndarray],
+    known: dict[str, Features] | None,
+) -> dict[str, np.ndarray]:
+    """See `cross_validate`.
+
+    Args:
+        setup, meta, item, candidates, known: as there; a candidate that steps is an error.
+        fold: of each word ``(words,)``.
+        outs: the sentences that each fold leaves out.
+
+    Raises:
+        AdaptationError: a candidate steps.
+    """
+    if any(c.steps for c in candidates):
+        raise AdaptationError("words are tagged without gradient steps: a word outside is its own nearest one")
+    assert item.support.sentences is not None
+    lengths, tags = item.support.sentences
+    features = {c.start: _features(setup, meta, item, c.start, {} if known is None else known) for c in candidates}
+    ends = np.cumsum(lengths)
+    found: dict[str, list[np.ndarray]] = {c.name: [] for c in candidates}
+    for number, out in enumerate(outs):
+        kept, left = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+
+        def part(own: Features, kept: np.ndarray = kept, left: np.ndarray = left) -> Features:
+            return Features(own.support[mx.array(kept)], own.support[mx.array(left)], None)
+
+        own = {begin: part(each) for begin, each in features.items()}
+        labels = item.support.labels[mx.array(kept)][None]
+        logits = _logits(setup, meta, candidates, own, part(_frozen(item)), labels, item.ways)
+        words = [tags[ends[i] - lengths[i] : ends[i]] for i in out]
+        truth = Examples(None, item.support.labels, Sentences(lengths[out], np.concatenate([tags[:0], *words])))
+        kept_words = [tags[ends[i] - lengths[i] : ends[i]] for i in np.setdiff1d(np.arange(len(lengths)), out)]
+        known_sentences = Sentences(np.array([len(own) for own in kept_words]), np.concatenate(kept_words))
+        transitions = None if setup.transitions is None else transitions_for(setup.transitions, known_sentences)
+        for name, each in logits.items():
+            found[name].append(scores(each[0], truth, transitions))
+    return {name: np.concatenate(each) for name, each in found.items()}
 
 
 def _learned(setup: Setup, meta: Tree, candidate: Candidate) -> Meta:

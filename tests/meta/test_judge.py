@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from metapeft.episodes.episode import Sentences
 from metapeft.meta.inner_loop import Examples
-from metapeft.meta.judge import Counts, best_paths, counted, figure, scores, transitions_of
+from metapeft.meta.judge import WORTH, Counts, best_paths, counted, figure, scores, transitions_for, transitions_of
 from metapeft.mlx import mx
 from metapeft.tasks.pool import IGNORE, Pool
 from metapeft.tasks.tags import class_of
@@ -26,18 +26,11 @@ def flat(sentences: list[list[int]]) -> Sentences:
 
 def value_of(path: tuple[int, ...], emission: np.ndarray) -> float:
     """Log score of a path, step by step."""
-    types, total, before = emission.shape[1] - 1, 0.0, None
+    total, before = 0.0, None
     for word, kind in enumerate(path):
-        total += emission[word, kind]
         row = 0 if before is None else 1 if before == 0 else 2
-        if kind == 0:
-            share, usual = SHARES[row, 0], SHARES[3, 0]
-        elif kind == before:
-            share, usual = SHARES[row, 1], SHARES[3, 2] / types
-        else:
-            others = types - 1 if row == 2 else types
-            share, usual = SHARES[row, 2] / others, SHARES[3, 2] / types
-        total += np.log(share / usual)
+        column = 0 if kind == 0 else 1 if kind == before else 2
+        total += emission[word, kind] + np.log(SHARES[row, column] / SHARES[3, 0 if kind == 0 else 2])
         before = kind
     return total
 
@@ -69,6 +62,16 @@ def test_transitions_are_counted_and_nothing_is_impossible():
     smoothed = transitions_of([pool])
     assert (smoothed > 0).sum() == 9
     assert not smoothed[[0, 1, 3], 1].any()
+
+
+def test_a_support_set_has_its_say_and_the_more_the_larger_it_is():
+    support = flat([[1, 2, 2, 0]] * 5)  # from a type: ten times to the same, five times outside
+    blended = transitions_for(SHARES, support)
+    np.testing.assert_allclose(blended[2], (np.array([5, 10, 0]) + WORTH * SHARES[2]) / (15 + WORTH))
+    np.testing.assert_allclose(blended[3], (np.array([5, 0, 15]) + WORTH * SHARES[3]) / (20 + WORTH))
+    np.testing.assert_allclose(transitions_for(SHARES, flat([[]])), SHARES)
+    many = transitions_for(SHARES, flat([[1, 2, 2, 0]] * 5000))
+    np.testing.assert_allclose(many[2], [1 / 3, 2 / 3, 0], atol=1e-3)
 
 
 def test_strict_counts_by_hand():
