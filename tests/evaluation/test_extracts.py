@@ -66,6 +66,15 @@ def test_the_oracle_finds_what_was_copied_in_the_order_of_the_document() -> None
     assert oracle(["Two taxes."], "tax", stem=False) == [] and oracle(["Two taxes."], "taxing") == ["Two taxes."]
 
 
+def test_sentences_are_scored_in_the_order_of_the_document() -> None:
+    assert oracle(["s", "p q r", "s"], "p q r s") == ["p q r", "s"]  # the last s follows r, as in the reference
+
+
+def test_a_sentence_that_raises_nothing_is_left_out() -> None:
+    # 1 of 4 words found by 2, or 2 of 4 found by 8: F1 is 1/3 both times
+    assert oracle(["w q", "x n1 n2 n3 n4 n5"], "w x y z") == ["w q"]
+
+
 @given(documents, sentence)
 def test_the_oracle_is_no_worse_than_one_sentence_and_no_other_would_raise_it(
     document: list[str], reference: str

@@ -24,7 +24,7 @@ PAPER = {
     "defensible defens, irritant irrit, replacement replac, adjustment adjust, dependent depend, adoption adopt, "
     "communism commun, activate activ, angularity angular, homologous homolog, effective effect, bowdlerize bowdler",
     "5": "probate probat, rate rate, cease ceas, controlling control, roll roll",
-    "several": "generalizations gener, oscillators oscil",
+    "several": "generalizations gener, oscillators oscil, criterion criterion",
 }
 # What the paper's rules alone would stem otherwise; NLTK 3.10.4, mode NLTK_EXTENSIONS.
 NLTK = (
