@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import json
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import warnings
+from collections.abc import Sequence
 
 from metapeft.errors import MetapeftError
 
 _DENIED = frozenset({sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_PRAGMA})
 _UNKNOWN_NAME = ("no such ", "unknown database ")
 _NOTHING = re.compile(r"(?:[\s;]|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
-_NODE_SECONDS = 20
+_NODE_SECONDS = 60
+_NODE_SCRIPT = """
+const vm = require("node:vm");
+const names = ["exports", "require", "module", "__filename", "__dirname"];
+const compiles = (compile) => { try { compile(); return true; } catch { return false; } };
+const parses = (code) =>
+  compiles(() => vm.compileFunction(code, names)) || compiles(() => new vm.SourceTextModule(code));
+console.log(JSON.stringify(JSON.parse(require("node:fs").readFileSync(0, "utf8")).map(parses)));
+"""
 
 
 def python_parses(code: str) -> bool:
@@ -75,34 +85,27 @@ def _only_statement(query: str) -> str | None:
     return query
 
 
-def javascript_parses(code: str) -> bool:
-    """Whether node takes it as a CommonJS script or as a module (`node --check`, which runs nothing).
+def javascript_parses(codes: Sequence[str]) -> list[bool]:
+    """Whether node takes each as the body of a CommonJS script or as a module; nothing is run.
 
-    Nothing at all passes. A module's grammar lets `await` stand outside functions, a script's `return`.
+    Nothing at all passes. A module's grammar lets `await` stand outside functions, a script's `return`. One process of
+    node compiles them all.
 
     Raises:
-        MetapeftError: node is not installed.
+        MetapeftError: node is not installed, or has failed or taken more than a minute.
     """
     node = shutil.which("node")
     if node is None:
         raise MetapeftError("the syntax of JavaScript is checked by node, which is not on the PATH: install Node.js")
     # NODE_OPTIONS could load code before the check
     environment = {name: value for name, value in os.environ.items() if not name.startswith("NODE_")}
-    return any(
-        _checks([node, "--check", f"--input-type={kind}", "-"], code, environment) for kind in ("commonjs", "module")
-    )
-
-
-def _checks(command: list[str], code: str, environment: dict[str, str]) -> bool:
+    command = [node, "--no-warnings", "--experimental-vm-modules", "--eval", _NODE_SCRIPT]
     try:
         done = subprocess.run(
-            command,
-            input=code.encode("utf-8", "replace"),
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=_NODE_SECONDS,
+            command, input=json.dumps(codes), env=environment, capture_output=True, text=True, timeout=_NODE_SECONDS
         )
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+        raise MetapeftError(f"node took more than {_NODE_SECONDS} s to parse {len(codes)} programs") from None
+    if done.returncode:
+        raise MetapeftError(f"node ended with status {done.returncode}: {done.stderr.strip()[-500:]}")
+    return json.loads(done.stdout)

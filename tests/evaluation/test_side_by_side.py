@@ -97,7 +97,8 @@ def test_the_script_finds_what_it_looks_for() -> None:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_the_script_parses() -> None:
-    assert javascript_parses(resources.files("metapeft.evaluation").joinpath("side_by_side.js").read_text("utf-8"))
+    script = resources.files("metapeft.evaluation").joinpath("side_by_side.js").read_text("utf-8")
+    assert javascript_parses([script]) == [True]
 
 
 @pytest.mark.parametrize("given", [[], [{"prompt": "p", "outputs": {"one": "text"}}]])

@@ -88,20 +88,27 @@ def test_sql_is_not_run_and_a_wrong_schema_is_an_error(tmp_path: Path) -> None:
 
 
 @needs_node
-@pytest.mark.parametrize(
-    ("code", "parses"),
-    [
-        ("const double = (x) => 2 * x;", True),
-        ("const fs = require('fs'); return 1;", True),
-        ("import fs from 'fs'; await fs;", True),
-        ("process.exit(1)", True),
-        ("function (x { return x }", False),
-        ("let a = 1; let a = 2;", False),
-        ("'\ud800' (", False),
-    ],
-)
-def test_javascript(code: str, parses: bool) -> None:
-    assert javascript_parses(code) is parses
+def test_javascript() -> None:
+    parse = [
+        "const double = (x) => 2 * x;",
+        "const fs = require('fs'); return 1;",
+        "import fs from 'fs'; await fs;",
+        "process.exit(1)",
+        "",
+        "a = '\ud800'",
+        "1" + "+1" * 50_000,
+    ]
+    do_not = [
+        "function (x { return x }",
+        "let a = 1; let a = 2;",
+        "function f() { function g() { let a; let a } }",
+        "}); process.exit(1); (function () {",
+        "`${",
+        "(" * 100_000,
+        "a" + ".b" * 200_000,
+    ]
+    assert javascript_parses([*do_not, *parse]) == [False] * len(do_not) + [True] * len(parse)
+    assert javascript_parses([]) == []
 
 
 @needs_node
@@ -112,20 +119,26 @@ def test_javascript_is_not_run_nor_what_the_environment_asks_node_to_load(
     loaded = tmp_path / "loaded.js"
     loaded.write_text(write)
     monkeypatch.setenv("NODE_OPTIONS", f"--require={loaded}")
-    assert javascript_parses(write)
+    assert javascript_parses([write, f"import 'fs'; {write}"]) == [True, True]
     assert [path.name for path in tmp_path.iterdir()] == ["loaded.js"]
 
 
 def test_without_node_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.devnull)
     with pytest.raises(MetapeftError, match=r"install Node\.js"):
-        javascript_parses("1")
+        javascript_parses(["1"])
 
 
-def test_javascript_that_takes_too_long_does_not_parse(monkeypatch: pytest.MonkeyPatch) -> None:
-    def late(*args: object, **settings: float) -> None:
-        raise subprocess.TimeoutExpired("node", settings["timeout"])
-
+def test_a_node_that_fails_or_hangs_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: name)
+    failed = subprocess.CompletedProcess([], 9, stdout="", stderr="node: bad option")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(MetapeftError, match="status 9: node: bad option"):
+        javascript_parses(["1"])
+
+    def late(*_: object, timeout: float, **__: object) -> None:
+        raise subprocess.TimeoutExpired("node", timeout)
+
     monkeypatch.setattr(subprocess, "run", late)
-    assert not javascript_parses("1")
+    with pytest.raises(MetapeftError, match="more than 60 s to parse 2 programs"):
+        javascript_parses(["1", "2"])
