@@ -1,0 +1,137 @@
+"""Tagging through every room: build, train, evaluate, with the network and the generators that are shipped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metapeft import build, evaluate, train
+
+RECIPE = """
+schema: 1
+name: tags
+version: 1-A
+description: Made sentences of three domains.
+family: ner
+episodes: {shots: [20, 40], query: 20, max_tokens: 48}
+tasks:
+"""
+TASK = """
+  - id: tags_DOMAIN
+    kind: tagging
+    domain: DOMAIN
+    difficulty: 0.5
+    source:
+      kind: synthetic
+      generator: tagging
+      params: {domain: DOMAIN, difficulty: 0.5}
+      size: {support: 60, query: 30}
+    fields: {tokens: tokens, tags: tags}
+    labels: [LABELS]
+    license: MIT
+"""
+LABELS = {
+    "news": "person, organization, location, misc",
+    "biomedical": "disease, chemical, gene",
+    "social": "person, location, product, event",
+}
+RUN = ["steps=2", "batch=2", "ways=[2,3]", "shots=[1,3]", "query=3", "hypernetwork.episodes=10", "inner_steps=0"]
+RUN += ["validation=[tags_social]", "training=[tags_news]", "lora.num_layers=1", "validation_episodes=2", "rows=60"]
+SHORT = [
+    "shots=[1,3]",
+    "sentences=[5]",
+    "episodes=4",
+    "query=3",
+    "prior_episodes=2",
+    "control_episodes=2",
+    "html=false",
+]
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tags")
+    tasks = "".join(TASK.replace("DOMAIN", name).replace("LABELS", labels) for name, labels in LABELS.items())
+    (folder / "tags.yaml").write_text(RECIPE + tasks)
+    assert build.main([f"recipe={folder / 'tags.yaml'}", f"out={folder / 'suite'}", "quiet=true"]) == 0
+    return folder / "suite"
+
+
+@pytest.fixture(scope="module")
+def checkpoint(suite: Path) -> Path:
+    assert train.main([f"suite={suite}", f"out={suite.parent / 'run'}", *RUN]) == 0
+    return suite.parent / "run/last"
+
+
+def facts_of(checkpoint: Path) -> dict[str, Any]:
+    return json.loads((checkpoint / "checkpoint.json").read_text())
+
+
+def test_a_suite_of_tagging_alone_is_trained_on_as_it_is(checkpoint: Path) -> None:
+    facts = facts_of(checkpoint)
+    assert (facts["kind"], facts["head"]) == ("tagging", "tagger")
+    shares = np.array(facts["transitions"])
+    assert shares.shape == (4, 3)
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0)
+    assert shares[2, 1] > 0  # mentions of several words
+    assert "mentions" in facts["settings"]["hypernetwork"]["blocks"]
+
+
+def test_every_method_tags_the_same_episodes(suite: Path, checkpoint: Path, tmp_path: Path) -> None:
+    call = [f"suite={suite}", f"checkpoint={checkpoint}", f"out={tmp_path}", "test=[tags_biomedical]", *SHORT]
+    assert evaluate.main(call) == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert [(cell["shots"], cell["by"]) for cell in result["cells"]] == [
+        (1, "mentions"),
+        (3, "mentions"),
+        (5, "sentences"),
+    ]
+    starts = [f"{start}, mix {mix:g}" for start in ("static", "hypernetwork") for mix in (0.25, 0.5, 1)]
+    offered = ["frozen", *starts]
+    offered += [f"{name}, sharp 3" for name in offered]
+    controls = ["random", "nearest neighbour", "structured nearest neighbour", "gazetteer"]
+    controls += ["shuffled, mix 0.5", "shuffled, mix 0.5, sharp 3"]
+    for cell in result["cells"]:
+        assert cell["metric"] == "entity F1"
+        assert cell["ways"] == 3
+        lengths = {name: len(values) for name, values in cell["accuracy"].items()}
+        assert lengths == dict.fromkeys([*offered, "auto", "auto + names"], 4) | dict.fromkeys(controls, 2)
+        assert set(cell["mentions"]) == {*offered, "auto", "auto + names"}
+        assert len({counts[2] for counts in cell["mentions"].values()}) == 1  # what is there is there for all
+        assert sum(cell["chosen"]["auto"].values()) == 4
+    assert not any(line["value"] for line in result["criteria"] if line["criterion"] == "enough")
+    report = (tmp_path / "report.md").read_text()
+    assert "## Entity F1" in report
+    assert "## All mentions together" in report
+    again = (tmp_path / "result.json").read_bytes()
+    assert evaluate.main(call) == 0
+    assert (tmp_path / "result.json").read_bytes() == again
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["steps=1"], "tagged without gradient steps"),
+        (["sentences=[3]"], "3 is in shots= and in sentences="),
+    ],
+)
+def test_what_evaluate_refuses(suite: Path, checkpoint: Path, capsys, more: list[str], message: str) -> None:
+    call = [f"suite={suite}", f"checkpoint={checkpoint}", "test=[tags_biomedical]", "shots=[1,3]", "html=false"]
+    assert evaluate.main([*call, *more]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["head=cosine"], "head=cosine does not fit tasks of kind tagging"),
+        (["kind=classification"], "no classification task"),
+    ],
+)
+def test_what_train_refuses(suite: Path, capsys, more: list[str], message: str) -> None:
+    assert train.main([f"suite={suite}", *more]) == 2
+    assert message in capsys.readouterr().err
