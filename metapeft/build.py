@@ -217,6 +217,9 @@ def _report(manifest: dict[str, Any], out: Path, seconds: float) -> None:
         limited = {
             pool: reasons["over the limit"] for pool, reasons in task["dropped"].items() if "over the limit" in reasons
         }
+        if split := sum(facts.get("windows", 0) for facts in task["lengths"].values()):
+            longest = task["episodes"]["max_tokens"]
+            _note(f"note: {task['id']}: sentences longer than {longest} tokens became {split:,} further rows")
         if limited:
             over = ", ".join(f"{count:,} {pool} rows" for pool, count in limited.items())
             _note(f"note: {task['id']}: its limit leaves {over} out")

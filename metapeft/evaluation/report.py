@@ -271,6 +271,9 @@ def _apart(result: Result) -> list[str]:
             f"{name}: {equal} equal, {near} nearly" for name, (equal, near) in counts.items() if equal + near
         )
         lines.append(f"Rows left out because training or validation has their text: {said or 'none'}.")
+    if cut := result.get("cut"):
+        said = "; ".join(f"{name}: {rows} sentences, {lost} mentions beyond" for name, (rows, lost) in cut.items())
+        lines.append(f"Sentences cut at the tokens of training, and mentions that begin beyond, in no figure: {said}.")
     if unchecked := result["unchecked"]:
         lines.append(
             f"{len(unchecked)} training tasks are in none of the suites that were given, so no text, source or family "

@@ -49,7 +49,7 @@ from metapeft.meta.methods import Item
 from metapeft.meta.outer_loop import item_of
 from metapeft.meta.run import tasks_of_suites
 from metapeft.meta.select import Prior
-from metapeft.meta.stream import limited, split_tasks, with_rows
+from metapeft.meta.stream import limited, split_tasks, too_long, with_rows
 from metapeft.tasks.suite import POOLS, Suite
 from metapeft.tasks.task import Task
 
@@ -98,6 +98,7 @@ class Evaluation:
         if missing:
             raise EpisodeError(f"validation tasks {', '.join(missing)} are in none of the suites\n  name theirs: more=")
         self.dropped: dict[str, dict[str, int]] = {}
+        self.cut: dict[str, tuple[int, int]] = {}
         self.unchecked = sorted(set(facts["training"]) - set(self.home))
         self.tracks = self._tracks(facts)
         self.settings = settings_of(config, facts) | {"suites": [suite.sha256 for suite in suites]}
@@ -121,7 +122,14 @@ class Evaluation:
         if config.baselines:
             self._tune()
         cells: list[Cell] = []
-        for task in (limited(task, config.rows) for task in self.test):
+        self.test = [limited(task, config.rows) for task in self.test]
+        for task in self.test:
+            name, longest = task.config.task_id, self.opened.facts["max_tokens"]
+            self.cut[name] = cut, lost = too_long(task, longest)
+            if cut:
+                print(
+                    f"{name}: {cut} sentences are cut at {longest} tokens, as in training; {lost} mentions begin beyond"
+                )
             sizes: list[tuple[int, By]] = [(shots, "mentions") for shots in config.shots]
             for sentences in config.sentences:
                 sizes.append((sentences, "sentences"))
@@ -286,6 +294,7 @@ class Evaluation:
                 "tuned": self.tuned,
                 "rows_left_out": self.dropped,
                 "unchecked": self.unchecked,
+                "cut": {name: list(counts) for name, counts in self.cut.items() if counts[0]},
                 "cells": kept,
                 "task_map": task_map(
                     self.opened, {"validation": self.validation, "test": self.test}, self.families, config.ways

@@ -46,7 +46,7 @@ from metapeft.meta.outer_loop import (
 )
 from metapeft.meta.readings import FROZEN, RANDOM, accuracies, random_curve
 from metapeft.meta.states import PoolStates, WithFrozen
-from metapeft.meta.stream import EpisodeStream, Sizes, limited, sampler_of, split_tasks
+from metapeft.meta.stream import EpisodeStream, Sizes, limited, sampler_of, split_tasks, too_long
 from metapeft.meta.tracking import Metrics, tracker
 from metapeft.mlx import mx
 from metapeft.tasks.sampling import key_of
@@ -304,6 +304,13 @@ class Run:
         )
         learned = {name: meta[name] for name in self.method.learns if name in meta}
         sizes = ", ".join(f"{name} {count_numbers(branch):,}" for name, branch in learned.items())
+        for task in (*self.training, *self.validation):
+            name, (cut, lost) = task.config.task_id, too_long(task, config.max_tokens)
+            if cut:
+                self._say(
+                    f"cut         {name}: {cut} sentences at {config.max_tokens} tokens (max_tokens=); {lost} mentions lie "
+                    "beyond"
+                )
         self._say(f"method      {config.method} on {config.backbone}; parameters: {sizes}")
         self._say(f"out         {self.out}")
 

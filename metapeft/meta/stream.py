@@ -193,6 +193,17 @@ def limited(task: Task, rows: int) -> Task:
     return with_rows(task, chosen(task.support, "support"), None if task.one_pool else chosen(task.query, "query"))
 
 
+def too_long(task: Task, max_tokens: int | None) -> tuple[int, int]:
+    """How many sentences of a tagging task are cut at so many tokens, and how many mentions begin beyond; else 0, 0."""
+    if task.kind != "tagging" or max_tokens is None:
+        return 0, 0
+    pools = [task.support] if task.one_pool else [task.support, task.query]
+    cut = sum(np.count_nonzero(pool.x.lengths() > max_tokens) for pool in pools if isinstance(pool.x, Ragged))
+    types = task.config.num_classes
+    lost = sum(mention_counts(pool, types).sum() - mention_counts(pool, types, max_tokens).sum() for pool in pools)
+    return int(cut), int(lost)
+
+
 def with_rows(task: Task, support: np.ndarray, query: np.ndarray | None) -> Task:
     """The task with these rows of its pools alone, ascending; `query` is None where it has one pool."""
 
