@@ -307,10 +307,8 @@ class Run:
         for task in (*self.training, *self.validation):
             name, (cut, lost) = task.config.task_id, too_long(task, config.max_tokens)
             if cut:
-                self._say(
-                    f"cut         {name}: {cut} sentences at {config.max_tokens} tokens (max_tokens=); {lost} mentions lie "
-                    "beyond"
-                )
+                said = f"{cut} sentences at {config.max_tokens} tokens (max_tokens=), {lost} mentions lie beyond"
+                self._say(f"cut         {name}: {said}")
         self._say(f"method      {config.method} on {config.backbone}; parameters: {sizes}")
         self._say(f"out         {self.out}")
 
