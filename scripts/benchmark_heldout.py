@@ -60,7 +60,16 @@ TRAIN: dict[str, Any] = {
         "keys": ["attention.self.query", "attention.self.value", "intermediate.dense", "output.dense"],
     },
 }
-
+# Words: half of the features stay frozen, types have no names that are read, and sentences are longer than a title.
+TAGGING: dict[str, Any] = {
+    "shots": [1, 2, 5],
+    "query": 5,
+    "max_tokens": 96,
+    "mix": 0.5,
+    "names": "never",
+    "validation_episodes": 2,
+    "hypernetwork": {},
+}
 
 VALIDATION_OF_SINGLES = 20  # episodes a validation task that choose among single tasks
 
@@ -81,7 +90,10 @@ class Config(BaseModel):
     rows: int = Field(default=400, ge=16, description="rows of each pool that training draws from")
     train: str | None = Field(default=None, description="YAML file of further options of metapeft.train")
     shots: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
-        default=[1, 5, 10], description="support examples a class"
+        default=[1, 5, 10], description="support examples a class, or mentions a type"
+    )
+    sentences: list[Annotated[int, Field(ge=1)]] = Field(
+        default=[], description="tagging: support sets of so many sentences too"
     )
     test_rows: int = Field(default=2000, ge=16, description="rows of each pool that test episodes are drawn from")
     episodes: int = Field(default=200, ge=2, description="episodes a task, number of shots and seed")
@@ -95,7 +107,7 @@ class Config(BaseModel):
 
 
 def training_of(suite: Suite, split: Split, synthetic: bool) -> tuple[list[str], list[str], list[str]]:
-    """Tasks of a suite to train on, to validate on and to test on: classification, real ones unless asked.
+    """Tasks of a suite to train on, to validate on and to test on: of the split's kind, real ones unless asked.
 
     Raises:
         EpisodeError: nothing is left for one of them.
@@ -103,7 +115,7 @@ def training_of(suite: Suite, split: Split, synthetic: bool) -> tuple[list[str],
     families = {
         task.id: task.family
         for task in suite.tasks
-        if task.kind == "classification" and (synthetic or task.entry["source"]["kind"] != "synthetic")
+        if task.kind == split.kind and (synthetic or task.entry["source"]["kind"] != "synthetic")
     }
     parts = parts_of(split, families)
     return parts.training, parts.validation, parts.test
@@ -114,11 +126,11 @@ def run(config: Config) -> int:
     suite = Suite(config.suite)
     if config.jobs > 1:
         run_shares(config)  # what follows finds all of it done, and puts it together
-    options = TRAIN | {"steps": config.steps, "rows": config.rows}
+    options: dict[str, Any] = {"steps": config.steps, "rows": config.rows}
     if config.backbone == "nano":
         options["lora"] = TRAIN["lora"] | {"num_layers": 2}  # it has no more
     options |= _options(Path(config.train)) if config.train else {}
-    for name in config.splits or split_names():
+    for name in config.splits or splits_of(suite):
         split = read_split(name)
         training, validation, test = training_of(suite, split, config.synthetic)
         results = []
@@ -126,11 +138,13 @@ def run(config: Config) -> int:
             out = Path(config.out) / f"{split.name}-{config.backbone.rstrip('/').rpartition('/')[2]}-{seed}"
             print(f"\n{split.name}, seed {seed}: {len(training)} tasks to train on, {len(test)} to test on", flush=True)
             given = {"suite": config.suite, "backbone": config.backbone, "seed": seed}
-            settings = given | options | {"validation": validation}
+            own_options = TRAIN | TAGGING if split.kind == "tagging" else TRAIN
+            settings = given | own_options | options | {"kind": split.kind, "validation": validation}
             reading = given | {
                 "test": test,
                 "track": split.track,
                 "shots": config.shots,
+                "sentences": config.sentences if split.kind == "tagging" else [],
                 "rows": config.test_rows,
                 "episodes": config.episodes,
                 "prior_episodes": config.prior_episodes,
@@ -160,7 +174,7 @@ def run_shares(config: Config) -> None:
     Raises:
         MetapeftError: a process failed; the others have ended.
     """
-    names = config.splits or split_names()
+    names = config.splits or splits_of(Suite(config.suite))
     given = config.model_dump(exclude_defaults=True) | {"jobs": 1}
     threads = str(max(1, (os.cpu_count() or 1) // config.jobs))
     limits = dict.fromkeys(("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
@@ -172,6 +186,12 @@ def run_shares(config: Config) -> None:
     codes = [process.wait() for process in running]
     if any(codes):
         raise MetapeftError(f"{sum(map(bool, codes))} of {len(codes)} processes failed; see above")
+
+
+def splits_of(suite: Suite) -> list[str]:
+    """The splits that ship for the kinds of tasks that a suite has."""
+    kinds = {task.kind for task in suite.tasks}
+    return [name for name in split_names() if read_split(name).kind in kinds]
 
 
 def trained(out: Path, settings: dict[str, Any]) -> dict[str, Any]:

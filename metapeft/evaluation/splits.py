@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,6 +21,7 @@ class Split(BaseModel):
 
     name: str
     description: str
+    kind: Literal["classification", "tagging"] = Field(default="classification", description="kind of its tasks")
     track: Track = Field(description="what the test promises: see `protocol.check_apart`")
     test: Annotated[list[str], Field(min_length=1)] = Field(description="tasks or families to test on")
     validation: Annotated[list[str], Field(min_length=1)] = Field(description="tasks or families to validate on")
