@@ -43,7 +43,7 @@ from metapeft.evaluation.tables import ACCURACY, F1
 from metapeft.meta import checkpoint as checkpoints
 from metapeft.meta.checkpoint import Checkpoint
 from metapeft.meta.inner_loop import Examples
-from metapeft.meta.judge import counted, figure, predicted
+from metapeft.meta.judge import Counts, counts_of_all
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Item, Method, Setup, method_named, transitions_of_item
 from metapeft.meta.outer_loop import item_of
@@ -279,8 +279,10 @@ def cell_of(
     for number, episode in enumerate(drawn.episodes(0, sizes.episodes)):
         item, known, near = read_episode(opened, episode, task)
         logits = read(opened.setup, opened.method, opened.meta, item, opened.candidates, known)
-        right, own_f1 = _right(opened, item, logits)
-        counts = _counts(opened, item, logits) if tagging else {}
+        counts = _counts(opened, item, logits)
+        right, own_f1 = (
+            ({name: each.f1 for name, each in counts.items()}, {}) if tagging else _right(opened, item, logits)
+        )
         if number < sizes.control_episodes:
             right |= _controls(opened, task, episode, item, sizes)
         setup, method, meta, part = opened.setup, opened.method, opened.meta, _part(opened, task, episode)
@@ -355,8 +357,8 @@ def _generated(opened: Opened) -> tuple[Candidate, ...]:
 
 def _right(opened: Opened, item: Item, logits: Mapping[str, mx.array]) -> tuple[dict[str, float], dict[str, float]]:
     """Query accuracy and macro-F1 by candidate; of words the entity F1, and nothing beside it."""
-    if (transitions := transitions_of_item(opened.setup, item)) is not None:
-        return {name: figure(each, item.query, transitions) for name, each in logits.items()}, {}
+    if counts := _counts(opened, item, logits):
+        return {name: each.f1 for name, each in counts.items()}, {}
     said = mx.argmax(mx.stack(list(logits.values())), axis=-1)
     right = mx.mean((said == item.query.labels).astype(mx.float32), axis=-1)  # as `accuracy`, of all at once
     labels = np.array(item.query.labels)
@@ -364,11 +366,12 @@ def _right(opened: Opened, item: Item, logits: Mapping[str, mx.array]) -> tuple[
     return dict(zip(logits, np.array(right).tolist(), strict=True)), dict(zip(logits, f1, strict=True))
 
 
-def _counts(opened: Opened, item: Item, logits: Mapping[str, mx.array]) -> dict[str, list[int]]:
-    """Mentions right, found and there, by candidate."""
-    truth, transitions = item.query.sentences, transitions_of_item(opened.setup, item)
-    assert truth is not None
-    return {name: list(counted(predicted(each, truth, transitions), truth)) for name, each in logits.items()}
+def _counts(opened: Opened, item: Item, logits: Mapping[str, mx.array]) -> dict[str, Counts]:
+    """Mentions by candidate; none where examples are classified."""
+    if item.query.sentences is None:
+        return {}
+    found = counts_of_all(list(logits.values()), item.query.sentences, transitions_of_item(opened.setup, item))
+    return {name: Counts(*each.sum(axis=0).tolist()) for name, each in zip(logits, found, strict=True)}
 
 
 def _controls(opened: Opened, task: Task, episode: Episode, item: Item, sizes: Sizes) -> dict[str, float]:

@@ -9,7 +9,7 @@ it is anywhere: how often it is, the logits know already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +46,13 @@ class Counts(NamedTuple):
     @property
     def f1(self) -> float:
         """Harmonic mean of both; 1 where nothing is there and nothing was found."""
-        return 2 * self.right / (self.found + self.gold) if self.found + self.gold else 1.0
+        return float(f1_of(np.array(self)))
+
+
+def f1_of(counts: np.ndarray) -> np.ndarray:
+    """F1 of counts ``(…, 3)`` in the order of `Counts`, float64 ``(…)``; 1 where nothing is there nor was found."""
+    right, found, gold = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
+    return np.where(found + gold > 0, 2 * right / np.maximum(found + gold, 1), 1.0)
 
 
 def figure(logits: mx.array, truth: Examples, transitions: np.ndarray | None = None) -> float:
@@ -59,47 +65,61 @@ def figure(logits: mx.array, truth: Examples, transitions: np.ndarray | None = N
     """
     if truth.sentences is None:
         return float(accuracy(logits, truth.labels))
-    return counted(predicted(logits, truth.sentences, transitions), truth.sentences).f1
+    (counts,) = counts_of_all([logits], truth.sentences, transitions)
+    return float(f1_of(counts.sum(axis=0)))
 
 
-def scores(logits: mx.array, truth: Examples, transitions: np.ndarray | None = None) -> np.ndarray:
-    """As `figure`, of each example ``(n,)`` float64: 0 or 1, or the F1 of each sentence."""
-    if truth.sentences is None:
-        return (np.argmax(np.array(logits), axis=1) == np.array(truth.labels)).astype(np.float64)
-    lengths, tags = truth.sentences
-    ends = np.cumsum(lengths)
-    found = predicted(logits, truth.sentences, transitions)
-    out = []
-    for start, end in zip(ends - lengths, ends, strict=True):
-        own = Sentences(np.array([end - start]), tags[start:end])
-        out.append(counted(found[start:end], own).f1)
-    return np.array(out)
+def counts_of_all(
+    logits: Sequence[mx.array], sentences: Sentences, transitions: np.ndarray | None = None
+) -> np.ndarray:
+    """Mentions of each sentence by several logits, decoded in one go: int64 ``(k, n, 3)`` in the order of `Counts`.
+
+    Args:
+        logits: of the words ``(words, ways)``, `k` of them.
+        sentences: `n` of them, and what is there.
+        transitions: see `figure`.
+    """
+    values = np.array(mx.stack(list(logits)), np.float32)
+    k, n = len(values), len(sentences.lengths)
+    if transitions is None:
+        classes = values.argmax(axis=2).ravel()
+    else:
+        classes = best_paths(values.reshape(-1, values.shape[2]), np.tile(sentences.lengths, k), transitions)
+    every = Sentences(np.tile(sentences.lengths, k), np.tile(sentences.tags, k))
+    return sentence_counts(classes, every).reshape(k, n, 3)
+
+
+def sentence_counts(classes: np.ndarray, sentences: Sentences, kind: int | None = None) -> np.ndarray:
+    """Compare predicted classes of words with the tags of their sentences; a mention counts whole or not at all.
+
+    Args:
+        classes: ``(words,)``.
+        sentences: `n` of them, and what is there.
+        kind: count this class alone; None for all.
+
+    Returns:
+        int64 ``(n, 3)`` in the order of `Counts`.
+    """
+    said, gold = mentions(classes, sentences.lengths), mentions_of_tags(sentences.tags, sentences.lengths)
+    if kind is not None:
+        said, gold = (Mentions(*(part[m.kind == kind] for part in m)) for m in (said, gold))
+    there = np.full((len(sentences.tags) + 1, 2), -1, np.int64)  # end and class of the mention that begins at a word
+    there[gold.start] = np.stack([gold.end, gold.kind], axis=1)
+    same = (there[said.start] == np.stack([said.end, said.kind], axis=1)).all(axis=1)
+    ends = np.cumsum(sentences.lengths)
+    owners = (np.searchsorted(ends, m, side="right") for m in (said.start[same], said.start, gold.start))
+    return np.stack([np.bincount(own, minlength=len(ends)) for own in owners], axis=1)
+
+
+def counted(classes: np.ndarray, sentences: Sentences, kind: int | None = None) -> Counts:
+    """As `sentence_counts`, of all sentences together."""
+    return Counts(*sentence_counts(classes, sentences, kind).sum(axis=0).tolist())
 
 
 def predicted(logits: mx.array, sentences: Sentences, transitions: np.ndarray | None = None) -> np.ndarray:
     """The class of each word, int64 ``(words,)``."""
     values = np.array(logits, np.float32)
     return values.argmax(axis=1) if transitions is None else best_paths(values, sentences.lengths, transitions)
-
-
-def counted(classes: np.ndarray, sentences: Sentences, kind: int | None = None) -> Counts:
-    """Compare predicted classes of words with the tags of their sentences; a mention counts whole or not at all.
-
-    Args:
-        classes: ``(words,)``.
-        sentences: what is there.
-        kind: count this class alone; None for all.
-    """
-    said, gold = mentions(classes, sentences.lengths), mentions_of_tags(sentences.tags, sentences.lengths)
-    if kind is not None:
-        said, gold = (Mentions(*(part[m.kind == kind] for part in m)) for m in (said, gold))
-    at = np.searchsorted(gold.start, said.start)
-    there = at < len(gold.start)
-    at = np.where(there, at, 0)
-    if not len(gold.start):
-        return Counts(0, len(said.start), 0)
-    same = there & (gold.start[at] == said.start) & (gold.end[at] == said.end) & (gold.kind[at] == said.kind)
-    return Counts(int(same.sum()), len(said.start), len(gold.start))
 
 
 def transitions_of(pools: Iterable[Pool], smoothing: float = 1.0) -> np.ndarray:

@@ -18,9 +18,9 @@ from metapeft.errors import AdaptationError
 from metapeft.heads import ridge_head
 from metapeft.heads.head import Head, Meta, Params, unit
 from metapeft.meta.inner_loop import Examples
-from metapeft.meta.judge import scores, transitions_for
+from metapeft.meta.judge import counts_of_all, f1_of
 from metapeft.meta.learner import Tree
-from metapeft.meta.methods import Item, Method, Setup, curve, start
+from metapeft.meta.methods import Item, Method, Setup, curve, start, transitions_of_item
 from metapeft.meta.states import WithFrozen, beside
 from metapeft.mlx import mx
 
@@ -409,8 +409,8 @@ def _sentences_left_out(
     lengths, tags = item.support.sentences
     features = {c.start: _features(setup, meta, item, c.start, {} if known is None else known) for c in candidates}
     ends = np.cumsum(lengths)
-    found: dict[str, list[np.ndarray]] = {c.name: [] for c in candidates}
-    for number, out in enumerate(outs):
+    found: dict[str, list[mx.array]] = {c.name: [] for c in candidates}
+    for number in range(len(outs)):
         kept, left = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
 
         def part(own: Features, kept: np.ndarray = kept, left: np.ndarray = left) -> Features:
@@ -418,15 +418,13 @@ def _sentences_left_out(
 
         own = {begin: part(each) for begin, each in features.items()}
         labels = item.support.labels[mx.array(kept)][None]
-        logits = _logits(setup, meta, candidates, own, part(_frozen(item)), labels, item.ways)
-        words = [tags[ends[i] - lengths[i] : ends[i]] for i in out]
-        truth = Examples(None, item.support.labels, Sentences(lengths[out], np.concatenate([tags[:0], *words])))
-        kept_words = [tags[ends[i] - lengths[i] : ends[i]] for i in np.setdiff1d(np.arange(len(lengths)), out)]
-        known_sentences = Sentences(np.array([len(own) for own in kept_words]), np.concatenate(kept_words))
-        transitions = None if setup.transitions is None else transitions_for(setup.transitions, known_sentences)
-        for name, each in logits.items():
-            found[name].append(scores(each[0], truth, transitions))
-    return {name: np.concatenate(each) for name, each in found.items()}
+        for name, each in _logits(setup, meta, candidates, own, part(_frozen(item)), labels, item.ways).items():
+            found[name].append(each[0])
+    order = np.concatenate(outs)
+    words = np.concatenate([np.arange(ends[i] - lengths[i], ends[i]) for i in order])
+    truth = Sentences(lengths[order], tags[words])
+    counts = counts_of_all([mx.concatenate(each) for each in found.values()], truth, transitions_of_item(setup, item))
+    return dict(zip(found, f1_of(counts), strict=True))
 
 
 def _learned(setup: Setup, meta: Tree, candidate: Candidate) -> Meta:

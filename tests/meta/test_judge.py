@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 
 from metapeft.episodes.episode import Sentences
 from metapeft.meta.inner_loop import Examples
-from metapeft.meta.judge import WORTH, Counts, best_paths, counted, figure, scores, transitions_for, transitions_of
+from metapeft.meta.judge import (
+    WORTH,
+    Counts,
+    best_paths,
+    counted,
+    counts_of_all,
+    f1_of,
+    figure,
+    predicted,
+    sentence_counts,
+    transitions_for,
+    transitions_of,
+)
 from metapeft.mlx import mx
 from metapeft.tasks.pool import IGNORE, Pool
 from metapeft.tasks.tags import class_of
@@ -124,12 +136,24 @@ def test_strict_f1_is_that_of_nervaluate(sentences, seed):
 
 def test_examples_have_accuracy_and_sentences_have_f1():
     logits = mx.array(np.eye(3, dtype=np.float32)[[0, 1, 1, 2]])
-    plain = Examples(None, mx.array([0, 1, 2, 2]))
-    assert figure(logits, plain) == 0.75
-    np.testing.assert_array_equal(scores(logits, plain), [1, 1, 0, 1])
+    assert figure(logits, Examples(None, mx.array([0, 1, 2, 2]))) == 0.75
     words = Examples(None, mx.array([0, 1, 1, 2]), flat([[0, 1], [2, 3]]))
     assert figure(logits, words) == 1.0
-    np.testing.assert_array_equal(scores(logits, words), [1, 1])
-    wrong = Examples(None, mx.array([0, 1, 1, 1]), flat([[0, 1], [2, 2]]))
-    assert figure(logits, wrong) == pytest.approx(0.4)
-    np.testing.assert_allclose(scores(logits, wrong), [1, 0])
+    wrong = flat([[0, 1], [2, 2]])
+    assert figure(logits, Examples(None, mx.array([0, 1, 1, 1]), wrong)) == pytest.approx(0.4)
+    counts = sentence_counts(np.array([0, 1, 1, 2]), wrong)
+    assert counts.tolist() == [[1, 1, 1], [0, 2, 1]]
+    np.testing.assert_allclose(f1_of(counts), [1, 0])
+    assert f1_of(np.zeros((2, 3))).tolist() == [1, 1]
+
+
+@PROPERTY
+@given(SENTENCES, st.integers(0, 999))
+def test_in_one_go_is_one_by_one(sentences, seed):
+    truth, rng = flat(sentences), np.random.default_rng(seed)
+    logits = [mx.array(2 * rng.normal(size=(len(truth.tags), 4)).astype(np.float32)) for _ in range(3)]
+    for transitions in (None, SHARES):
+        together = counts_of_all(logits, truth, transitions)
+        assert together.shape == (3, len(sentences), 3)
+        for each, own in zip(together, logits, strict=True):
+            np.testing.assert_array_equal(each, sentence_counts(predicted(own, truth, transitions), truth))
