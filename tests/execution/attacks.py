@@ -42,9 +42,6 @@ def tries(what, *arguments):
 """
 
 
-FINE = ("passed", "fine\n")
-
-
 class World(NamedTuple):
     """What an attack could do harm to."""
 
@@ -180,11 +177,7 @@ while True:
         pass
 """
 ATTACKS = {
-    "an endless loop that ignores signals": Attack(
-        "for number in (signal.SIGXCPU, signal.SIGTERM):\n    signal.signal(number, signal.SIG_IGN)\nwhile True: pass",
-        ("timeout",),
-        limits=QUICK._replace(cpu_seconds=1),
-    ),
+    "an endless loop": Attack("while True:\n    pass", ("timeout",), limits=QUICK._replace(cpu_seconds=1)),
     "waiting for ever": Attack("time.sleep(600)", ("timeout",), limits=BRIEF),
     "a fork bomb": Attack(FORKS, ("timeout",), limits=BRIEF),
     "ten gigabytes": Attack("x = b'x' * (10 << 30)", ("memory",)),
@@ -283,28 +276,35 @@ def main(mechanism: str) -> dict[str, str]:
         places = (outside, Path.cwd(), Path.home(), "/tmp", "/var/tmp", "/dev/shm", "/", "/usr", sys.prefix)
         ends = ("", "-folder", "-link", "-pipe")
         world = World(outside, secret, server, [Path(place, mark + end) for place in places for end in ends])
-        before = set(os.listdir(tempfile.gettempdir()))
+        tempfile.tempdir = os.path.join(folder, "runs")
+        os.mkdir(tempfile.tempdir)
+        os.chmod(tempfile.tempdir, 0o755)
 
         probe = run_many([HARMLESS], allow_code_execution=True, limits=QUICK)[0]
         tried = {name: attack for name, attack in ATTACKS.items() if promised(attack, probe)}
         outcome = {"harmless programs beside them pass": ""} | dict.fromkeys(
             ATTACKS.keys() - tried.keys(), f"not promised: {probe.confinement}"
         )
-        # Each limit has a batch of its own, in which a harmless program follows every attack.
+        # Each limit has a batch of its own, in which a harmless program follows every third attack.
         for limits in {attack.limits for attack in tried.values()}:
-            batch = [name for name in tried if tried[name].limits == limits]
-            attacks = [Program("python", header + tried[name].code, tried[name].tests) for name in batch]
-            harmless = [] if limits == BRIEF else [HARMLESS] * len(batch)  # which a busy machine may not start in time
-            results = run_many([*attacks, *harmless], allow_code_execution=True, limits=limits, workers=4)
-            for name, result in zip(batch, results, strict=False):
-                right = result.status in tried[name].expected
-                harm = tried[name].harm(result, world)
-                outcome[name] = harm or ("" if right else f"{result}"[-2000:])
-            disturbed = [result for result in results[len(batch) :] if (result.status, result.stdout) != FINE]
-            outcome["harmless programs beside them pass"] += "".join(map(str, disturbed))
+            batch: list[str | None] = []
+            for name in tried:
+                if tried[name].limits == limits:
+                    batch.append(name)
+                    if len(batch) % 4 == 3:
+                        batch.append(None)
+            programs = [
+                Program("python", header + tried[name].code, tried[name].tests) if name else HARMLESS for name in batch
+            ]
+            results = run_many(programs, allow_code_execution=True, limits=limits, workers=4)
+            for name, result in zip(batch, results, strict=True):
+                if name:
+                    right = result.status in tried[name].expected
+                    outcome[name] = tried[name].harm(result, world) or ("" if right else f"{result}"[-2000:])
+                elif (result.status, result.stdout) != ("passed", "fine\n"):
+                    outcome["harmless programs beside them pass"] += f"{result}"
         outcome["nothing is left running"] = str(left_behind(mark) or "")
-        kept = [name for name in set(os.listdir(tempfile.gettempdir())) - before if name.startswith("metapeft-run-")]
-        outcome["nothing is left on the disk"] = str(kept or "")
+        outcome["nothing is left on the disk"] = str(os.listdir(tempfile.tempdir) or "")
         return outcome
 
 

@@ -52,6 +52,12 @@ def test_a_signal_is_a_crash():
     assert (result.status, result.exit_code) == ("crashed", -11)
 
 
+def test_a_loop_that_ignores_signals_ends():
+    code = "import signal\nfor number in (signal.SIGXCPU, signal.SIGTERM):\n    signal.signal(number, signal.SIG_IGN)\n"
+    result = run(code + "while True:\n    pass", cpu_seconds=1)
+    assert (result.status, result.exit_code) == ("timeout", -9)
+
+
 def test_no_input_a_fixed_environment_and_a_folder_that_goes_away(monkeypatch):
     monkeypatch.setenv("METAPEFT_SECRET", "s3cret")
     code = "import os, sys, tempfile\nprint(repr(sys.stdin.read()), sorted(os.environ), sys.path[0] == os.getcwd())\n"
