@@ -4,9 +4,10 @@
 
 Reads the Hub's copies of HumanEval, MBPP, HumanEvalPack and HumanEval-X, and Spider's gold queries. The Hub has no
 databases of Spider: where it has a repository `local/spider_exec` (questions, and a SQLite file of each database), the
-queries run on those; elsewhere that line says that it was left out. `spider` names the splits (validation). Without node the JavaScript lines are. Ends with
-status 1 when a share is not what it must be but for the exceptions named here. The line before Spider's is the time of
-`programs` runs of HumanEval's solutions, and how many processes wanted the processor (load average) before and after.
+queries run on those; elsewhere that line says that it was left out. `spider` names the splits. Without node the lines
+of JavaScript are left out. Ends with status 1 when a share is not what it must be but for the exceptions named here.
+The line before Spider's is the time of `programs` runs of HumanEval's solutions, and how many processes wanted the
+processor (load average) before and after.
 """
 
 from __future__ import annotations

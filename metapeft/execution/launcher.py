@@ -9,10 +9,11 @@ The mechanism that the job names holds as a whole or not at all; `sandbox.py` th
   interpreter and the system's libraries and nothing else; no network; its own process numbers, so that ending the
   first process ends all. As an ordinary user this is done in a user namespace.
 - ``landlock`` (Linux, kernel >= 5.13, documented in landlock(7)): the program may read the interpreter and the system's
-  libraries and write its temporary directory. It can open no socket, which a filter of system calls refuses.
-- ``none``: limits, and on Linux the filter.
+  libraries and write its temporary directory.
+- ``none``: limits.
 
-Whatever the mechanism, root becomes a user that owns nothing.
+Whatever the mechanism, root becomes a user that owns nothing, and on Linux a filter of system calls lets the program
+open no socket.
 """
 
 from __future__ import annotations
@@ -172,7 +173,7 @@ def become(job: dict[str, Any], threads: int) -> NoReturn:
         prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if ruleset is not None:
         checked(syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
-    if LINUX and job["mechanism"] != "namespaces" and platform.machine() in SOCKET_CALLS:
+    if LINUX and platform.machine() in SOCKET_CALLS:
         refuse_sockets()
     os.execve(job["argv"][0], job["argv"], job["env"])
 
@@ -295,7 +296,10 @@ def landlock_ruleset(job: dict[str, Any]) -> int:
 
 
 def refuse_sockets() -> None:
-    """Let no socket be opened, by whatever call; pairs of connected streams are allowed, which asyncio needs."""
+    """Let no socket be opened, by whatever call; pairs of connected streams are allowed, which asyncio needs.
+
+    Some families (vsock, which reaches a virtual machine's host) are in no network namespace.
+    """
     machine, socket, socketpair = SOCKET_CALLS[platform.machine()]
     load, equal, at_least, mask, end = 0x20, 0x15, 0x35, 0x54, 0x06  # <linux/bpf_common.h>
     allow, refuse, kill = 0x7FFF0000, 0x00050000 | 13, 0x80000000  # 13: EACCES
