@@ -70,7 +70,7 @@ def main() -> None:
             in_namespaces(job)
         else:
             in_folder(job)
-    except OSError as error:
+    except Exception as error:  # whatever it is: the program must not start, nor another process go on from here
         end(job, {"setup": str(error)})
 
 
@@ -95,7 +95,7 @@ def in_namespaces(job: dict[str, Any]) -> NoReturn:
         prctl(SET_DUMPABLE, 0)  # its own /proc entries, and ptrace, are not for the program
         confinement = {"network": "isolated", "files": "confined", "processes": "isolated"}
         run(job, confinement | {"user": "other" if os.geteuid() == 0 else "same"})
-    except OSError as error:
+    except Exception as error:
         end(job, {"setup": str(error)})
 
 
@@ -128,11 +128,11 @@ def run(job: dict[str, Any], confinement: dict[str, str]) -> NoReturn:
     if child == 0:
         try:
             become(job, threads)
-        except OSError as error:
+        except Exception as error:
             end(job, {"setup": f"{job['argv'][0]} cannot be started: {error}"})
-    if job["mechanism"] != "namespaces":
-        tell(job, {"group": child})  # which can then be ended from outside, should this process be
-    report: dict[str, Any] = {"memory": False, "confinement": confinement}
+    # Outside a namespace the group can then be ended by others, should this process be.
+    tell(job, {"confinement": confinement} | ({} if job["mechanism"] == "namespaces" else {"group": child}))
+    report: dict[str, Any] = {"memory": False}
     while True:
         ended, state, usage = os.wait4(-1, os.WNOHANG)
         if ended == child:
@@ -221,7 +221,7 @@ def build_root(job: dict[str, Any]) -> str:
     mount("tmpfs", root, "tmpfs", NOSUID, "size=1m,mode=755")
     os.mkdir(f"{root}/proc")
     os.mkdir(f"{root}/tmp")
-    mount("tmpfs", f"{root}/tmp", "tmpfs", NOSUID | NODEV, f"size={job['limits']['FSIZE']},mode=700")
+    mount("tmpfs", f"{root}/tmp", "tmpfs", NOSUID | NODEV, f"size={job['limits']['FSIZE']},nr_inodes=10000,mode=700")
     for path in sorted({*job["readable"], *DEVICES}):  # a folder before what is in it
         target = root + path
         if os.path.lexists(target) or not os.path.exists(path):

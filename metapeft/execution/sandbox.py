@@ -130,7 +130,7 @@ class Result(NamedTuple):
     """``passed``; ``failed`` (an error, a test that does not hold, or an end before that of the tests); ``timeout``,
     ``memory``, ``output`` (too much of it); ``crashed`` (ended by a signal)."""
     exit_code: int | None
-    """Negative for a signal; None when the program was ended from outside."""
+    """Negative for a signal; None when the program was ended from outside, or ended its launcher."""
     stdout: str
     stderr: str
     seconds: float
@@ -307,16 +307,22 @@ def _launch(job: dict[str, Any], limits: Limits) -> Result | str:
     stdout, stderr = (texts[name].decode(errors="replace") for name in ("stdout", "stderr"))
     if "confinement" not in report and not ended:
         return f"the launcher ended without a word: {stderr[-500:]}"
-    status_word = ended or _status(report, proven, limits.cpu_seconds, stderr)
-    exit_code = None if ended else report["exit"]
-    seconds = time.monotonic() - started
+    # A machine so busy that the program had not started when it was to end says nothing of what was in force.
+    confinement = report.get("confinement", dict.fromkeys(Confinement._fields[1:], "unknown"))
     return Result(
-        status_word, exit_code, stdout, stderr, seconds, Confinement(job["mechanism"], **report["confinement"])
+        status=ended or _status(report, proven, limits.cpu_seconds, stderr),
+        exit_code=None if ended else report.get("exit"),
+        stdout=stdout,
+        stderr=stderr,
+        seconds=time.monotonic() - started,
+        confinement=Confinement(job["mechanism"], **confinement),
     )
 
 
 def _status(report: dict[str, Any], proven: bool, cpu_seconds: int, stderr: str) -> str:
-    code = report["exit"]
+    code = report.get("exit")
+    if code is None:  # where processes are open to it, a program may end its launcher
+        return "crashed"
     if code == 0:
         return "passed" if proven else "failed"
     # Interpreters say that they have no memory left; a program that pretends to gains nothing by it.

@@ -90,10 +90,6 @@ def more_open(result: Result, world: World) -> str:
     return "" if result.stdout.strip() == "[0, 1, 2, 3]" else f"descriptors {result.stdout}"
 
 
-def slow(result: Result, world: World) -> str:
-    return "it waited for the child" if result.seconds > 10 else ""
-
-
 WRITE = """
 home = os.path.expanduser("~")
 for folder in (OUTSIDE, CWD, home, "/tmp", "/var/tmp", "/dev/shm", "/", "/usr", sys.prefix, sys.base_prefix):
@@ -200,7 +196,7 @@ ATTACKS = {
     "flooding from a child": Attack(
         "if os.fork() == 0:\n    while True:\n        print('x' * 99)\nos.wait()", ("output",)
     ),
-    "a child that lives on": Attack(LEFT, ("passed",), harm=slow),
+    "a child that lives on": Attack(LEFT, ("passed",)),
     "a huge file": Attack(
         "with open('x', 'wb') as file:\n    while True:\n        file.write(bytes(1 << 20))", ("crashed", "failed")
     ),

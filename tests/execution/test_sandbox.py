@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import threading
 
 import pytest
@@ -50,6 +51,34 @@ def test_a_program_that_does_not_run_has_failed(code):
 def test_a_signal_is_a_crash():
     result = run("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)")
     assert (result.status, result.exit_code) == ("crashed", -11)
+
+
+def test_no_time_at_all_is_a_timeout():
+    result = run("print('hello')", seconds=0.0)
+    assert (result.status, result.exit_code) == ("timeout", None)
+
+
+def test_a_launcher_that_was_killed_is_a_crash(monkeypatch):
+    """What a program can do where processes are open to it, done here by another."""
+    follow = sandbox._follow
+
+    def kill_at_once(pipes, group, deadline, output_bytes):
+        line = pipes["report"].readline()  # the program has started
+        os.killpg(group, signal.SIGKILL)
+        ended, texts = follow(pipes, group, deadline, output_bytes)
+        return ended, texts | {"report": line + texts["report"]}
+
+    monkeypatch.setattr(sandbox, "_follow", kill_at_once)
+    result = run("import time\ntime.sleep(60)")
+    assert (result.status, result.exit_code) == ("crashed", None)
+
+
+def test_a_launcher_that_says_nothing_is_an_error(monkeypatch, tmp_path):
+    broken = tmp_path / "launcher.py"
+    broken.write_text("raise SystemExit('no such thing')")
+    monkeypatch.setattr(sandbox, "LAUNCHER", broken)
+    with pytest.raises(ExecutionError, match="without a word: no such thing"):
+        run("")
 
 
 def test_a_loop_that_ignores_signals_ends():
