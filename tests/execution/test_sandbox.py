@@ -102,6 +102,13 @@ def test_sets_have_the_same_order_in_every_run():
     assert len({run(code).stdout for _ in range(3)}) == 1
 
 
+def test_programs_may_use_event_loops_threads_and_children():
+    code = "import asyncio, subprocess, threading\nseen = []\n"
+    code += "thread = threading.Thread(target=seen.append, args=(1,))\nthread.start()\nthread.join()\n"
+    tests = "assert asyncio.run(asyncio.sleep(0, 2)) == 2 and seen == [1]\n"
+    assert run(code, tests + "assert subprocess.check_output(['echo', 'x']) == b'x\\n'").status == "passed"
+
+
 def test_what_is_written_is_kept_up_to_the_limit():
     result = run("print('a' * 500, end='')", output_bytes=500)
     assert (result.status, len(result.stdout)) == ("passed", 500)
