@@ -238,12 +238,7 @@ def _job(program: Program, interpreter: str, limits: Limits, mechanism: str) -> 
     return {
         "mechanism": mechanism,
         "argv": argv,
-        "env": {
-            "PATH": "/usr/bin:/bin",
-            "LANG": "C.UTF-8",
-            "TMPDIR": "/tmp",
-            "PYTHONHASHSEED": "0",
-        },
+        "env": {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"},
         "files": {
             f"main.{name}": PYTHON_RUNNER if name == "py" else NODE_RUNNER,
             f"program.{name}": program.code,
@@ -259,7 +254,8 @@ def _attempt(job: dict[str, Any], limits: Limits) -> Result | str:
     """The result under one mechanism, or why it cannot be had."""
     folder = tempfile.mkdtemp(prefix="metapeft-run-")
     try:
-        return _launch(job | {"folder": folder}, limits)
+        own = "/tmp" if job["mechanism"] == "namespaces" else folder  # as the program sees it
+        return _launch(job | {"folder": folder, "env": job["env"] | {"TMPDIR": own}}, limits)
     finally:
         _remove(folder)
 

@@ -98,8 +98,10 @@ def test_what_is_open_is_said(monkeypatch, mechanism):
             pytest.skip("no Python >= 3.11 that a user who is not root can reach")
         monkeypatch.setattr(sandbox, "_interpreter", lambda language: python)
     monkeypatch.setattr(sandbox, "MECHANISMS", (mechanism,))
-    code = "import os\nprint(os.getuid())\ntry:\n    print(os.listdir('/'))\nexcept OSError:\n    print('refused')\n"
+    code = "import os, tempfile\nassert os.getcwd() == os.environ['TMPDIR'] == os.path.dirname(tempfile.mkdtemp())\n"
+    code += "print(os.getuid())\ntry:\n    print(os.listdir('/'))\nexcept OSError:\n    print('refused')\n"
     result = run_program(Program("python", code), allow_code_execution=True)
+    assert result.status == "passed"
     user, listing = result.stdout.splitlines()
     said = result.confinement
     assert said.mechanism == mechanism
