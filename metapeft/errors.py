@@ -45,6 +45,10 @@ class AdaptationError(MetapeftError):
     """An inner loop or an adaptation cannot be run as asked, or has left the numbers."""
 
 
+class ExecutionError(MetapeftError):
+    """Programs were not allowed to run, or could not be started."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the nearest known name, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
