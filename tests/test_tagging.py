@@ -91,10 +91,15 @@ def test_every_method_tags_the_same_episodes(suite: Path, checkpoint: Path, tmp_
         (5, "sentences"),
     ]
     starts = [f"{start}, mix {mix:g}" for start in ("static", "hypernetwork") for mix in (0.25, 0.5, 1)]
-    offered = ["frozen", *starts]
+    offered = [
+        "frozen",
+        "frozen, ridge",
+        *starts,
+        *(f"{start}, mix 0.5, ridge" for start in ("static", "hypernetwork")),
+    ]
     offered += [f"{name}, sharp 3" for name in offered]
     controls = ["random", "nearest neighbour", "structured nearest neighbour", "gazetteer"]
-    controls += ["shuffled, mix 0.5", "shuffled, mix 0.5, sharp 3"]
+    controls += [f"shuffled, mix 0.5{ridge}{sharp}" for ridge in ("", ", ridge") for sharp in ("", ", sharp 3")]
     for cell in result["cells"]:
         assert cell["metric"] == "entity F1"
         assert cell["ways"] == 3

@@ -279,13 +279,13 @@ def candidates_of(
         steps: gradient steps, tried beside none at the mix of training.
         mix: of training.
         names: with and without the classes' names.
-        tagging: words are tagged: every candidate is offered with sharper logits too, and no ridge regression.
+        tagging: words are tagged: every candidate is offered with sharper logits too.
     """
     starts = ("static", "hypernetwork") if "generator" in method.learns else ("static",)
-    out = [FROZEN, *[FROZEN._replace(ridge=True)] * (not tagging)]
+    out = [FROZEN, FROZEN._replace(ridge=True)]
     for begin in starts:
         out += [Candidate(begin, 0, m) for m in sorted({*MIXES, mix})]
-        out += [Candidate(begin, 0, m, ridge=True) for m in sorted({0.5, mix}) if not tagging]
+        out += [Candidate(begin, 0, m, ridge=True) for m in sorted({0.5, mix})]
         if method.steps and steps:
             out.append(Candidate(begin, steps, mix))
     if tagging:
