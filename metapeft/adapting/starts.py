@@ -85,8 +85,10 @@ def open_start(
     if checkpoint == NONE or (missing and kind == "tagging"):
         network = load_backbone(backbone or "nano")
         _check_reads_words(network, kind)
-        # features of words are the states below the blocks that training adapts: see `states.frozen_features`
-        layers = min(LoraConfig().num_layers, len(network.layers)) if kind == "tagging" else 1
+        # Features of words are the states below so many blocks: see `states.frozen_features`. Half of them: on the
+        # validation task (music, 99 sentences) a ridge regression has 47.4 F1 with MiniLM so, 46.7 below two blocks
+        # and 44.5 below one; 33.7 with nano, 30.9 below both of its blocks.
+        layers = max(1, len(network.layers) // 2) if kind == "tagging" else 1
         frozen = [FROZEN._replace(names=n, ridge=r) for n in (False, True) for r in (False, True)]
         return Start(
             setup=Setup(learner_of(network, LoraConfig(num_layers=layers), HEAD_OF[kind], 0.0)),
@@ -142,8 +144,8 @@ def open_start(
 
 
 def _of_kind(candidates: Sequence[Candidate], kind: Kind) -> tuple[Candidate, ...]:
-    """The head of words reads no names, and nothing else is offered in its place."""
-    return tuple(c for c in candidates if kind == "classification" or not (c.names or c.ridge))
+    """Of words the names of their types are no examples."""
+    return tuple(c for c in candidates if kind == "classification" or not c.names)
 
 
 def _check_reads_words(network: Backbone, kind: Kind) -> None:

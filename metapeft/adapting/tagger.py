@@ -1,7 +1,7 @@
 """A tagger of entities in a folder: frozen network by name, adapter, head and types. Safetensors and JSON, no pickle.
 
 tagger.json               what the rest is for: backbone, tokenizer, types, mix, scale, depth, transitions
-head.safetensors          weight: a row for each word outside of the examples, then one for each type
+head.safetensors          weight and bias; of prototypes a row for each word outside of the examples, then the types
 adapter-peft/             the adapter, as `peft` reads it; not there where the frozen network was chosen
 """
 
@@ -23,10 +23,10 @@ from metapeft.backbones.backbone import Adapter, Backbone
 from metapeft.backbones.encoder import Encoded
 from metapeft.backbones.packing import read_by_unit
 from metapeft.errors import AdapterError
-from metapeft.heads import tagger_head
-from metapeft.heads.head import Params, unit
+from metapeft.heads.head import Head, Params, unit
 from metapeft.meta.inner_loop import Learner
 from metapeft.meta.judge import best_paths
+from metapeft.meta.run import HEADS
 from metapeft.meta.states import beside, frozen_features
 from metapeft.mlx import mx
 from metapeft.tasks.padding import gather_x, gather_y
@@ -65,8 +65,10 @@ class Tagger:
         backbone: the frozen network, an encoder.
         tokenizer: its own.
         types: names of the entity types.
-        weight: float32 ``(k + types, w)``: words outside and prototypes of types; w is d for frozen features alone,
-            2 d for frozen and adapted ones side by side. See `packed`.
+        head: how logits are read, a name in `HEADS`.
+        weight: float32 ``(k, w)``: a row for each class, or words outside and prototypes of types; w is d for frozen
+            features alone, 2 d for frozen and adapted ones side by side. See `packed`.
+        bias: float32 ``(types + 1,)``.
         mix: weight of adapted beside frozen features.
         adapter: None for the frozen network.
         scale: of the adapter.
@@ -78,7 +80,9 @@ class Tagger:
     backbone: Backbone
     tokenizer: LoadedTokenizer
     types: tuple[str, ...]
+    head: str
     weight: mx.array
+    bias: mx.array
     mix: float
     adapter: Adapter | None
     scale: float
@@ -135,14 +139,11 @@ class Tagger:
         first = tags[np.arange(tags.shape[1]) < lengths[:, None]] != IGNORE
         hidden = hidden._replace(places=read_by_unit(hidden.places, first))
         features = frozen_features(self.backbone, hidden, self.depth)
-        head = tagger_head()
+        head = HEADS[self.head]()
         if self.adapter is not None:
             learner = Learner(self.backbone, head, self.scale, self.depth)
             features = beside(features, unit(learner.features_now(self.adapter, hidden)), self.mix)
-        return np.array(head.logits(self._params(), features))
-
-    def _params(self) -> Params:
-        return {"weight": self.weight, "bias": mx.zeros(len(self.types) + 1)}
+        return np.array(head.logits({"weight": self.weight, "bias": self.bias}, features))
 
     def write(self, folder: Path) -> None:
         """Write the tagger's files into a folder that is there.
@@ -155,6 +156,7 @@ class Tagger:
             "backbone": stamp(self.backbone),
             "tokenizer": self.tokenizer.sha256,
             "types": list(self.types),
+            "head": self.head,
             "mix": self.mix,
             "scale": self.scale,
             "depth": self.depth,
@@ -162,27 +164,29 @@ class Tagger:
             "transitions": self.transitions.tolist(),
             "adapter": self.adapter is not None,
         }
-        mx.save_safetensors(str(folder / HEAD), {"weight": self.weight})
+        mx.save_safetensors(str(folder / HEAD), {"weight": self.weight, "bias": self.bias})
         if self.adapter is not None:
             save_peft(self.adapter, self.backbone, self.scale, folder / PEFT)
         atomic.write_text(folder / FACTS, atomic.canonical_json(facts))
 
 
-def packed(params: Params, types: int, width: int) -> mx.array:
-    """The weight of the head of words without what says nothing.
+def packed(head: Head, params: Params, width: int) -> Params:
+    """The params of a head of words without what says nothing.
 
-    A word of a type has a zero row, as near as nothing: one of them says what all do. Columns of features that weigh
-    nothing are left out.
+    With prototypes a word of a type has a zero row, as near as nothing: one of them says what all do. Columns of
+    features that weigh nothing are left out.
 
     Args:
-        params: of `tagger_head`; its bias is zero.
-        types: of entities.
+        head: prototypes (`tagger_head`), or a ridge regression.
+        params: of the head.
         width: columns to keep.
     """
-    weight = np.array(params["weight"])[:, :width]
-    outside, prototypes = weight[: len(weight) - types], weight[len(weight) - types :]
-    zero = ~outside.any(axis=1)
-    return mx.array(np.concatenate([outside[~zero], outside[zero][:1], prototypes]))
+    weight, types = np.array(params["weight"])[:, :width], len(params["bias"]) - 1
+    if head.name == "tagger":
+        outside, prototypes = weight[: len(weight) - types], weight[len(weight) - types :]
+        zero = ~outside.any(axis=1)
+        weight = np.concatenate([outside[~zero], outside[zero][:1], prototypes])
+    return {"weight": mx.array(weight), "bias": params["bias"]}
 
 
 def load_tagger(folder: str | Path, backbone: str | None = None) -> Tagger:
@@ -202,18 +206,23 @@ def load_tagger(folder: str | Path, backbone: str | None = None) -> Tagger:
     adapter, scale = load_peft(folder / PEFT, network) if facts["adapter"] else (None, facts["scale"])
     try:
         head: Any = mx.load(str(folder / HEAD))
-        weight = head["weight"]
-        mx.eval(weight)
+        mx.eval(head)
+        weight, bias = head["weight"], head["bias"]
     except (RuntimeError, OSError, KeyError) as error:
         raise AdapterError(f"{folder / HEAD}: cannot be read: {error}") from None
-    least, width = len(facts["types"]) + 1, (2 if facts["adapter"] else 1) * network.hidden_size
-    if weight.ndim != 2 or weight.shape[0] < least or weight.shape[1] != width:
-        raise AdapterError(f"{folder / HEAD}: weight {weight.shape}, expected ({least} or more, {width})")
+    ways, width = len(facts["types"]) + 1, (2 if facts["adapter"] else 1) * network.hidden_size
+    if weight.shape[1:] != (width,) or weight.shape[0] < ways or bias.shape != (ways,):
+        raise AdapterError(
+            f"{folder / HEAD}: weight {weight.shape} and bias {bias.shape}, expected ({ways} or more, {width}) and "
+            f"({ways},)"
+        )
     return Tagger(
         network,
         tokenizer,
         tuple(facts["types"]),
+        facts["head"],
         weight,
+        bias,
         facts["mix"],
         adapter,
         scale,

@@ -29,7 +29,7 @@ from metapeft.evaluation.tagging_baselines import gazetteer
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.judge import Counts, best_paths, counted, transitions_of
 from metapeft.meta.methods import Item
-from metapeft.meta.select import FROZEN, Candidate, Choice, Features, choose, classifier_of, nearness, read
+from metapeft.meta.select import FROZEN, Candidate, Choice, Features, choose, classifier_of, head_of, nearness, read
 from metapeft.meta.states import Beside, PoolStates, WithFrozen, beside
 from metapeft.mlx import mx
 from metapeft.sources.examples import normalized, text_hash
@@ -174,6 +174,8 @@ def adapt_sentences(
     still: dict[str, Features] = {}
     found = fit(begin, seen, np.arange(len(words)), folds, still)
     measured = estimate(begin, seen, types, folds, repeats, seed, still)
+    if measured is not None and measured.gazetteer > measured.f1:
+        notes.append("looking up the entities of the other sentences found more than this: expect little of it")
     neighbours = nearest(found.embedding, begin.library, begin.library_names, NEAREST) if begin.embedder else []
     tagger = _tagger(begin, seen, found, types)
     counts = np.bincount(_mentions(seen), minlength=seen.ways)[1:]
@@ -245,7 +247,7 @@ def fit(begin: Start, seen: Seen, rows: np.ndarray, folds: int, still: dict[str,
                 still[name] = known[name]
     fold = sentence_folds(seen.has[rows], folds, np.arange(len(rows)))
     counts: dict[str, list[Counts]] = {c.name: [] for c in begin.candidates}
-    for number in range(folds if len(begin.candidates) > 1 else 0):  # of one there is nothing to choose
+    for number in range(folds):
         kept, out = rows[fold != number], rows[fold == number]
         if len(out):
             own = _sentences(seen, out)
@@ -548,12 +550,15 @@ def _tagger(begin: Start, seen: Seen, found: Fit, types: list[str]) -> Tagger:
     assert isinstance(network, WithFrozen)
     features = beside(found.known[FROZEN.start].support, found.known[candidate.start].support, candidate.mix)
     params = classifier_of(begin.setup, begin.meta, candidate, features, seen.words.labels, seen.ways, None)
-    adapter = adapter_of(begin, candidate.start, found.embedding)
+    adapter, head = adapter_of(begin, candidate.start, found.embedding), head_of(begin.setup, candidate)
+    params = packed(head, params, (1 if adapter is None else 2) * network.backbone.hidden_size)
     return Tagger(
         network.backbone,
         begin.tokenizer,
         tuple(types),
-        packed(params, len(types), (1 if adapter is None else 2) * network.backbone.hidden_size),
+        head.name,
+        params["weight"],
+        params["bias"],
         candidate.mix,
         adapter,
         learner.scale,
@@ -566,8 +571,9 @@ def _tagger(begin: Start, seen: Seen, found: Fit, types: list[str]) -> Tagger:
 def _why(choice: Choice, begin: Start, similarity: float) -> str:
     """One or two sentences on the choice."""
     name, validated = choice.candidate.name, choice.validated
-    if len(begin.candidates) == 1:
-        return "Offered: prototypes on the frozen network alone."
+    offered = f"Offered: {len(choice.scores)} starts and mixes."
+    if all(candidate.start == FROZEN.start for candidate in begin.candidates):
+        offered = "Offered: prototypes and ridge regression on the frozen network."
     if validated:
         said = f"{name} had an F1 of {100 * validated[name]:.1f} on the sentences left out"
         if choice.candidate != FROZEN:
@@ -577,6 +583,6 @@ def _why(choice: Choice, begin: Start, similarity: float) -> str:
     if name in begin.prior.gains:
         gain = 100 * begin.prior.gain(name, similarity)
         said += f"; on tasks as near to training as this one a gain of {gain:+.1f} points was expected of it"
-    elif not begin.prior.gains:
+    elif begin.meta and not begin.prior.gains:
         said += "; the checkpoint has no record of gains on earlier tasks"
-    return f"Offered: {len(choice.scores)} starts and mixes. {said}."
+    return f"{offered} {said}."

@@ -51,9 +51,12 @@ def _chosen(result: dict[str, Any]) -> str:
     }[candidate["start"]]
     lines = [
         f"**{result['chosen']}** on the backbone `{result['backbone']}`. {what}",
-        "A type is the mean of its words. A word is outside of all as far as it is like a word outside in the "
-        f"sentences; {head['rows']:,} rows are kept for that, {head['bytes'] / 2**20:.1f} MB.",
     ]
+    prototypes = (
+        "A type is the mean of its words. A word is outside of all as far as it is like a word outside in the "
+        f"sentences; {head['rows']:,} rows are kept for that, {head['bytes'] / 2**20:.1f} MB."
+    )
+    lines.append("Words are told apart by a ridge regression on the features." if candidate["ridge"] else prototypes)
     if candidate["start"] != FROZEN.start:
         lines.append(f"Adapted features weigh {candidate['mix']:g}, frozen ones {1 - candidate['mix']:g}.")
     if start["checkpoint"] is None:

@@ -14,7 +14,7 @@ from metapeft.adapting import Tagger, adapt_sentences, load_tagger, tagging
 from metapeft.adapting.tagger import packed
 from metapeft.adapting.tagging import fit, look
 from metapeft.errors import AdapterError
-from metapeft.heads import tagger_head
+from metapeft.heads import ridge_head, tagger_head
 from metapeft.meta.judge import best_paths
 from metapeft.meta.methods import Item
 from metapeft.meta.select import Candidate, read
@@ -33,11 +33,14 @@ def tagger() -> Tagger:
     return adapt_sentences(SENTENCES, TAGS, checkpoint="none", folds=2, repeats=1).tagger
 
 
-@pytest.mark.parametrize(("start", "mix"), [("frozen", 0.0), ("static", 0.25), ("hypernetwork", 0.25)])
+@pytest.mark.parametrize(
+    ("start", "mix", "ridge"),
+    [("frozen", 0.0, False), ("frozen", 0.0, True), ("static", 0.25, False), ("hypernetwork", 0.5, True)],
+)
 def test_the_saved_tagger_is_the_chosen_candidate_on_all_sentences(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str, mix: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str, mix: float, ridge: bool
 ) -> None:
-    chosen = Candidate(start, 0, mix)
+    chosen = Candidate(start, 0, mix, ridge=ridge)
     begin = made_tagging_start()._replace(prior=sure_of(chosen))
     monkeypatch.setattr(tagging, "open_start", lambda checkpoint, backbone, kind: begin)
     made = adapt_sentences(SENTENCES, TAGS, folds=2, repeats=1)
@@ -70,16 +73,18 @@ def test_the_packed_head_says_the_same() -> None:
     rng = np.random.default_rng(0)
     features, labels = mx.array(rng.random((9, 4)).astype(np.float32)), mx.array([0, 1, 0, 2, 0, 1, 1, 0, 2])
     params = tagger_head().init(features, labels, 3)
-    small = packed(params, 2, 4)
-    assert small.shape == (4 + 1 + 2, 4)
+    small = packed(tagger_head(), params, 4)
+    assert small["weight"].shape == (4 + 1 + 2, 4)
     query = mx.array(rng.normal(size=(50, 4)).astype(np.float32))
     logits = tagger_head().logits(params, query)
     assert (np.array(logits[:, 0]) == 0).any()  # farther from every word outside than from nothing
-    again = tagger_head().logits({"weight": small, "bias": mx.zeros(3)}, query)
+    again = tagger_head().logits(small, query)
     np.testing.assert_allclose(np.array(again), np.array(logits), atol=1e-5)
     # columns that weigh nothing
     wide = {"weight": mx.concatenate([params["weight"], mx.zeros((11, 4))], axis=1), "bias": params["bias"]}
-    assert mx.array_equal(packed(wide, 2, 4), small)
+    assert mx.array_equal(packed(tagger_head(), wide, 4)["weight"], small["weight"])
+    ridge = {"weight": mx.zeros((3, 8)), "bias": mx.zeros(3)}
+    assert packed(ridge_head(), ridge, 4)["weight"].shape == (3, 4)
 
 
 @settings(deadline=None, max_examples=15, derandomize=True)
@@ -160,7 +165,7 @@ def test_a_folder_that_does_not_fit(saved: Path) -> None:
     with pytest.raises(AdapterError, match="made with another tokenizer"):
         load_tagger(saved)
     edited(saved, tokenizer=facts["tokenizer"], types=["t"] * 500)
-    with pytest.raises(AdapterError, match=r"weight .*expected \(501 or more, 256\)"):
+    with pytest.raises(AdapterError, match=r"weight .*expected \(501 or more, 256\) and \(501,\)"):
         load_tagger(saved)
     edited(saved, types=facts["types"])
     assert load_tagger(saved, "nano").types == ("food", "sport")

@@ -13,7 +13,7 @@ from metapeft.adapting.tagging import TagEstimate, estimate, fit, look, sentence
 from metapeft.errors import AdaptationError, SourceError
 from metapeft.heads.head import unit
 from metapeft.meta.judge import Counts, best_paths, counted, transitions_of
-from metapeft.meta.select import Candidate
+from metapeft.meta.select import FROZEN, Candidate
 from metapeft.mlx import mx
 from metapeft.tasks.pool import Pool, Ragged
 from tests.adapting.made import frozen_tagging_start, made_tagging_start, sure_of, tagged_about
@@ -138,7 +138,7 @@ def test_the_estimate_is_the_head_written_out(begin: Start, start: str, mix: flo
 
 
 def test_without_a_checkpoint_transitions_are_counted_in_the_sentences_kept() -> None:
-    frozen = frozen_tagging_start()
+    frozen = frozen_tagging_start()._replace(prior=sure_of(FROZEN))
     measured = estimate(frozen, look(frozen, SENTENCES, TAGS, TYPES), TYPES, 4, 1, 7, {})
     assert measured is not None
     assert measured.f1 == measured.frozen == by_hand(frozen, "frozen", 0.0, 7, 4).f1
@@ -244,9 +244,20 @@ def test_why_says_what_was_offered_and_how_it_did(begin: Start, monkeypatch: pyt
     made = adapt_sentences(SENTENCES, TAGS, folds=2, repeats=1)
     own, frozen = (100 * made.result["validated"][name] for name in ("static, mix 0.5", "frozen"))
     assert made.result["why"].startswith(
-        f"Offered: 7 starts and mixes. static, mix 0.5 had an F1 of {own:.1f} on the sentences left out, "
+        f"Offered: 10 starts and mixes. static, mix 0.5 had an F1 of {own:.1f} on the sentences left out, "
         f"the frozen prototypes {frozen:.1f}; on tasks as near"
     )
     assert made.result["nearest"] != []
     assert made.result["head"]["bytes"] == made.result["head"]["rows"] * 512 * 4
+    assert made.result["head"]["rows"] == sum(tag == "O" for own in TAGS for tag in own) + 1 + 2
     assert mx.all(mx.abs(mx.linalg.norm(unit(made.tagger.weight[-2:]), axis=1) - 1) < 1e-4).item()
+
+
+def test_looking_up_is_said_to_be_better_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "looking up the entities of the other sentences found more than this: expect little of it"
+    tags = [["B-x" if word == "." else "O" for word in own] for own in SENTENCES]
+    assert said not in adapt_sentences(SENTENCES, tags, checkpoint="none", folds=3, repeats=1).result["notes"]
+    monkeypatch.setattr(tagging, "best_paths", lambda logits, lengths, transitions: np.zeros(len(logits), np.int64))
+    made = adapt_sentences(SENTENCES, tags, checkpoint="none", folds=3, repeats=1)
+    assert said in made.result["notes"]
+    assert made.result["estimate"]["f1"] == 0
