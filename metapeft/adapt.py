@@ -92,9 +92,10 @@ def _is_tagged(config: AdaptConfig) -> bool:
 
     if not is_tagged(config.data):
         return False
-    given = [name for name in ("text_column", "label_column", "per_class") if getattr(config, name) is not None]
-    if given and Path(config.data).suffix.lower() == ".jsonl":
+    columns = config.text_column is not None or config.label_column is not None
+    if columns and Path(config.data).suffix.lower() == ".jsonl":
         return False
+    given = [name for name in ("text_column", "label_column", "per_class") if getattr(config, name) is not None]
     if given:
         raise AdaptationError(
             f"{config.data} holds tagged sentences, which have no {given[0]}: leave it out\n"

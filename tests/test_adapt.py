@@ -420,5 +420,7 @@ def test_columns_are_those_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixt
     # jsonl may hold both
     rows = [{"text": t, "entities": [], "team": n} for t, n in zip(texts_about(LABELS), LABELS, strict=True)]
     (tmp_path / "both.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert adapt.main([f"data={tmp_path / 'both.jsonl'}", *given[1:], "per_class=3"]) == 2
+    assert "have no per_class" in capsys.readouterr().err
     assert adapt.main([f"data={tmp_path / 'both.jsonl'}", *given[1:], "label_column=team"]) == 0
     assert result_of(tmp_path / "out")["labels"] == {"food": 5, "sport": 5}
