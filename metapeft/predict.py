@@ -1,19 +1,25 @@
-"""`python -m metapeft.predict adapter=DIR text="..."`: labels of new texts, by a classifier that `adapt` made."""
+"""`python -m metapeft.predict adapter=DIR text="..."`: labels or entities of new texts, by what `adapt` made."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from metapeft import cli
 
-DESCRIPTION = "Label new texts with a classifier that `metapeft adapt` made."
+if TYPE_CHECKING:
+    from metapeft.adapting import Entity
+    from metapeft.sources.tagged import Tagged
+
+DESCRIPTION = "Label new texts, or find the entities in them, with what `metapeft adapt` made."
 EXAMPLES = [
     'python -m metapeft.predict adapter=runs/adapt/examples text="I want my money back"',
     "python -m metapeft.predict adapter=runs/adapt/examples data=new.csv out=labels.jsonl",
+    "python -m metapeft.predict adapter=runs/adapt/sentences data=new.txt out=entities.jsonl",
 ]
 SHOWN = 5  # labels that are printed of a text
 
@@ -25,9 +31,11 @@ class PredictConfig(BaseModel):
 
     adapter: str = Field(description="folder that `metapeft adapt` wrote")
     text: str | None = Field(default=None, description="one text to label")
-    data: str | None = Field(default=None, description="texts to label: a .txt file, one a line, or csv, tsv, jsonl")
+    data: str | None = Field(
+        default=None, description="a .txt file, a text a line; csv, tsv or jsonl; or tagged sentences"
+    )
     text_column: str | None = Field(default=None, description="column of the texts; default: found by its name")
-    out: str | None = Field(default=None, description="a .jsonl file for the labels; default: they are printed")
+    out: str | None = Field(default=None, description="a .jsonl file for what is found; default: it is printed")
     backbone: str | None = Field(default=None, description="where the frozen network lies now; default: where it was")
 
     @model_validator(mode="after")
@@ -45,37 +53,108 @@ def predict(config: PredictConfig) -> int:
     Raises:
         MetapeftError: see the message.
     """
-    from metapeft import atomic
-    from metapeft.adapting import load_classifier
+    from metapeft.adapting import tagger
     from metapeft.errors import AdaptationError
-    from metapeft.sources.labelled import read_texts
 
     out = None if config.out is None else Path(config.out)
     if out is not None and out.is_dir():
         raise AdaptationError(f"{out} is a folder; out= is a file, such as {out / 'labels.jsonl'}")
-    texts, notes = [("text", config.text or "")], []
-    if config.data is not None:
-        texts, notes = read_texts(config.data, config.text_column)
+    finds = (Path(config.adapter) / tagger.FACTS).is_file()
+    return _entities(config, out) if finds else _labels(config, out)
+
+
+def _labels(config: PredictConfig, out: Path | None) -> int:
+    from metapeft.adapting import load_classifier
+
+    texts = _texts(config)
     classifier = load_classifier(config.adapter, config.backbone)
     shares = classifier.probabilities([text for _, text in texts])
     ranked = [
         sorted(zip(classifier.labels, row.tolist(), strict=True), key=lambda pair: -pair[1])  # equal ones by name
         for row in shares
     ]
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
     if out is not None:
         lines = [
             {"place": place, "text": text, "label": pairs[0][0], "probabilities": dict(pairs)}
             for (place, text), pairs in zip(texts, ranked, strict=True)
         ]
-        atomic.write_text(out, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        _write(out, lines)
         print(f"{len(lines)} texts labelled: {out}")
         return 0
     for (_, text), pairs in zip(texts, ranked, strict=True):
         shown = "  ".join(f"{name} {share:.3f}" for name, share in pairs[:SHOWN])
         print(pairs[0][0], shown, *([] if config.data is None else [_short(text)]), sep="\t")
     return 0
+
+
+def _entities(config: PredictConfig, out: Path | None) -> int:
+    from metapeft.adapting import load_tagger
+    from metapeft.sources.tagged import is_tagged, read_tagged
+    from metapeft.tokenization.words import words_of
+
+    gold = None
+    if config.data is not None and config.text_column is None and is_tagged(config.data):
+        gold, notes = read_tagged(config.data)
+        _say(notes)
+        texts = [(sentence.place, sentence.words) for sentence in gold]
+    else:
+        texts = [(place, words_of(text)) for place, text in _texts(config)]
+    found = load_tagger(config.adapter, config.backbone).entities([words for _, words in texts])
+    count = sum(map(len, found))
+    if out is not None:
+        lines = [
+            {"place": place, "text": words.text, "entities": [entity._asdict() for entity in own]}
+            for (place, words), own in zip(texts, found, strict=True)
+        ]
+        _write(out, lines)
+        print(f"{count} entities in {len(texts)} texts: {out}")
+    else:
+        for (place, _), own in zip(texts, found, strict=True):
+            for start, end, label, text, score in own:
+                shown = [f"{start}-{end}", label, _short(text), f"{score:.2f}"]
+                print(*([] if config.data is None else [place]), *shown, sep="  ")
+        empty = sum(not own for own in found)
+        if empty:
+            _say(["no entity" if config.data is None else f"{empty} of {len(texts)} texts without an entity"])
+    if gold is not None:
+        _say_how_right(found, gold)
+    return 0
+
+
+def _say_how_right(found: list[list[Entity]], gold: list[Tagged]) -> None:
+    """Strict figures of what was found beside the tags that the file has; types that the tagger lacks count too."""
+    from metapeft.meta.judge import Counts
+    from metapeft.sources.tagged import spans_of
+
+    said = {(i, e.start, e.end, e.label) for i, own in enumerate(found) for e in own}
+    there = {(i, *span) for i, sentence in enumerate(gold) for span in spans_of(sentence)}
+    counts = Counts(len(said & there), len(said), len(there))
+    print(
+        f"beside the tags of the file: precision {100 * counts.precision:.1f} %, recall {100 * counts.recall:.1f} %, "
+        f"F1 {100 * counts.f1:.1f} ({counts.gold} entities there, {counts.found} found, {counts.right} right)"
+    )
+
+
+def _texts(config: PredictConfig) -> list[tuple[str, str]]:
+    """The texts, each with its place; what was left out is said."""
+    from metapeft.sources.labelled import read_texts
+
+    if config.data is None:
+        return [("text", config.text or "")]
+    texts, notes = read_texts(config.data, config.text_column)
+    _say(notes)
+    return texts
+
+
+def _say(notes: list[str]) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _write(path: Path, lines: list[dict[str, Any]]) -> None:
+    from metapeft import atomic
+
+    atomic.write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def _short(text: str) -> str:

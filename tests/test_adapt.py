@@ -14,7 +14,8 @@ import pytest
 from metapeft import adapt, build, train
 from metapeft.__main__ import main
 from metapeft.adapting import starts
-from tests.adapting.made import texts_about
+from tests.adapters.tiny_llama import write_tiny_llama
+from tests.adapting.made import tagged_about, texts_about
 
 LABELS = ["food", "sport"] * 5
 FAST = ["folds=2", "repeats=1"]
@@ -253,3 +254,173 @@ def test_help_answers_without_heavy_libraries() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "checkpoint" in done.stdout
+
+
+# --- tagged sentences
+
+KINDS = ["food", "sport"] * 5
+
+
+def conll(folder: Path, kinds: list[str] = KINDS, name: str = "tagged.conll") -> Path:
+    rows = zip(*tagged_about(kinds), strict=True)
+    lines = ["".join(f"{word}\t{tag}\n" for word, tag in zip(*row, strict=True)) for row in rows]
+    (folder / name).write_text("\n".join(lines))
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def tagging_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of `metapeft train` on synthetic tagged sentences, hardly trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    assert (
+        build.main(
+            [
+                "recipe=synthetic_text",
+                "tasks=[syn_tagging_news,syn_tagging_travel]",
+                f"out={folder / 'suite'}",
+                "quiet=true",
+            ]
+        )
+        == 0
+    )
+    settings = ["steps=1", "batch=1", "ways=[2,2]", "shots=[1]", "query=2", "rows=16", "inner_steps=1"]
+    settings += ["hypernetwork.episodes=12", "hypernetwork.dims=8", "validation_episodes=1", "lora.rank=2"]
+    assert train.main([f"suite={folder / 'suite'}", f"out={folder / 'run'}", "kind=tagging", *settings]) == 0
+    return folder / "run/last"
+
+
+def test_tagged_sentences_become_a_tagger(
+    tagging_checkpoint: Path, in_tmp: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert adapt.main([f"data={conll(in_tmp)}", f"checkpoint={tagging_checkpoint}", *FAST]) == 0
+    shown = capsys.readouterr().out
+    out = in_tmp / "runs/adapt/tagged"
+    result = result_of(out)
+    assert result["kind"] == "tagging"
+    words = sum(map(len, tagged_about(KINDS)[0]))
+    assert f"sentences 10 of {words} words; entities 10 of 2 types: food 5, sport 5" in shown
+    assert f"chosen    {result['chosen']}" in shown
+    assert "python -m metapeft.predict adapter=runs/adapt/tagged" in shown
+    estimate = result["estimate"]
+    assert f"F1        {100 * estimate['f1']:.1f} on sentences left out" in shown
+    assert f"looking up entities {100 * estimate['gazetteer']:.1f}" in shown
+    assert {name.split(",")[0] for name in result["scores"]} == {"frozen", "static", "hypernetwork"}
+    assert set(result["scores"]) == set(result["validated"])
+    assert all(near["task"] in shown for near in result["nearest"])
+    assert "the checkpoint was trained on synthetic text: expect little of it" in result["notes"]
+    page = (out / "README.md").read_text()
+    assert "pipeline_tag: token-classification" in page
+    assert f"**F1 {100 * estimate['f1']:.1f}** on sentences left out" in page
+    assert f"**{result['chosen']}** on the backbone `nano`" in page
+    assert json.loads((out / "config.json").read_text())["folds"] == 2
+    assert {path.suffix for path in out.rglob("*") if path.is_file()} == {".json", ".safetensors", ".md"}
+    # a tagger takes the place of a tagger, and of a classifier
+    assert (
+        adapt.main(
+            [
+                f"data={write(in_tmp, list(zip(texts_about(LABELS), LABELS, strict=True)))}",
+                "checkpoint=none",
+                f"out={out}",
+                *FAST,
+            ]
+        )
+        == 0
+    )
+    assert adapt.main([f"data={conll(in_tmp)}", "checkpoint=none", f"out={out}", *FAST]) == 0
+    assert not (out / "classifier.json").exists()
+
+
+def test_spans_without_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(starts, "SHIPPED_TAGGING", tmp_path / "none")
+    path = tmp_path / "mine.jsonl"
+    lines = []
+    for words, tags in zip(*tagged_about(KINDS), strict=True):
+        text = " ".join(words)
+        entity = " ".join(word for word, tag in zip(words, tags, strict=True) if tag != "O")
+        start = text.index(entity)
+        lines.append(json.dumps({"text": text, "spans": [[start, start + len(entity), tags[3][2:]]]}))
+    path.write_text("\n".join(lines))
+    assert adapt.main([f"data={path}", f"out={tmp_path / 'out'}", *FAST]) == 0
+    shown = capsys.readouterr().out
+    assert f"note      {starts.NOT_SHIPPED}" in shown
+    assert result_of(tmp_path / "out")["labels"] == {"food": 5, "sport": 5}
+    assert result_of(tmp_path / "out")["start"]["checkpoint"] is None
+    assert adapt.main([f"data={conll(tmp_path)}", f"out={tmp_path / 'out'}", *FAST]) == 0
+    assert result_of(tmp_path / "out")["labels"] == {"food": 5, "sport": 5}
+    assert "There is no adapter" in (tmp_path / "out/README.md").read_text()
+
+
+def test_the_shipped_checkpoint_for_tagging_is_the_default(
+    tagging_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starts, "SHIPPED_TAGGING", tagging_checkpoint)
+    assert adapt.main([f"data={conll(tmp_path)}", f"out={tmp_path / 'out'}", *FAST]) == 0
+    assert result_of(tmp_path / "out")["start"]["checkpoint"] == "shipped"
+    assert starts.NOT_SHIPPED not in result_of(tmp_path / "out")["notes"]
+
+
+def test_the_same_sentences_give_the_same_bytes(tagging_checkpoint: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for out in (one, two):
+        assert adapt.main([f"data={conll(tmp_path)}", f"checkpoint={tagging_checkpoint}", f"out={out}", *FAST]) == 0
+    for name in ("head.safetensors", "tagger.json"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+    assert result_of(one) | {"seconds": 0} == result_of(two) | {"seconds": 0}
+
+
+def test_a_checkpoint_of_the_other_kind(
+    checkpoint: Path,
+    tagging_checkpoint: Path,
+    examples: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = f"out={tmp_path / 'out'}"
+    assert adapt.main([f"data={conll(tmp_path)}", f"checkpoint={checkpoint}", out]) == 2
+    error = capsys.readouterr().err
+    assert "trained on tasks of kind classification, and these examples are for tagging" in error
+    assert "kind=tagging, or checkpoint=none" in error
+    assert adapt.main([f"data={examples}", f"checkpoint={tagging_checkpoint}", out]) == 2
+    assert "trained on tasks of kind tagging, and these examples are for classification" in capsys.readouterr().err
+
+
+def test_a_decoder_does_not_tag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_tiny_llama(tmp_path / "llama")
+    given = [f"data={conll(tmp_path)}", "checkpoint=none", f"backbone={tmp_path / 'llama'}", f"out={tmp_path / 'out'}"]
+    assert adapt.main(given) == 2
+    assert "is no encoder: tagging reads words with what follows them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Alice\tB-person\nSmith\tperson\n", "mine.conll: line 2: 'person' is no tag; tags are O, B-type and I-type"),
+        ("Alice\tO\n", "none of 1 sentences has an entity"),
+        ("", "mine.conll: the file is empty"),
+    ],
+)
+def test_mistakes_in_tagged_sentences(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    (tmp_path / "mine.conll").write_text(text)
+    assert adapt.main([f"data={tmp_path / 'mine.conll'}", "checkpoint=none", f"out={tmp_path / 'out'}"]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_columns_are_those_of_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [f"data={conll(tmp_path)}", "checkpoint=none", f"out={tmp_path / 'out'}", *FAST]
+    for more in ("text_column=a", "label_column=b", "per_class=3"):
+        assert adapt.main([*given, more]) == 2
+        assert f"holds tagged sentences, which have no {more.split('=')[0]}" in capsys.readouterr().err
+    assert adapt.main([*given[1:], f"data={tmp_path / 'away.conll'}"]) == 2
+    assert "away.conll: no such file" in capsys.readouterr().err
+    # jsonl may hold both
+    rows = [{"text": t, "entities": [], "team": n} for t, n in zip(texts_about(LABELS), LABELS, strict=True)]
+    (tmp_path / "both.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert adapt.main([f"data={tmp_path / 'both.jsonl'}", *given[1:], "per_class=3"]) == 2
+    assert "have no per_class" in capsys.readouterr().err
+    assert adapt.main([f"data={tmp_path / 'both.jsonl'}", *given[1:], "label_column=team"]) == 0
+    assert result_of(tmp_path / "out")["labels"] == {"food": 5, "sport": 5}

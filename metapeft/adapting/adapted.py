@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from metapeft import atomic
+from metapeft.adapting import tagger
 from metapeft.adapting.card import card
 from metapeft.adapting.choosing import Fit, Seen, adapter_of, estimate, fit, look
 from metapeft.adapting.classifier import FACTS, Classifier
@@ -48,13 +49,35 @@ class Adapted:
             AdaptationError: the folder holds other things.
         """
         folder = Path(folder)
-        check_out(folder)
-        with atomic.whole_folder(folder) as staging:
-            self.classifier.write(staging)
-            atomic.write_text(staging / "result.json", atomic.canonical_json(self.result))
-            atomic.write_text(staging / "README.md", card(self.result, folder))
-            if config is not None:
-                atomic.write_text(staging / "config.json", atomic.canonical_json(config))
+        save_made(folder, self.classifier.write, self.result, card(self.result, folder), config)
+
+
+def save_made(
+    folder: Path,
+    write: Callable[[Path], None],
+    result: dict[str, Any],
+    page: str,
+    config: dict[str, Any] | None,
+) -> None:
+    """Write what was adapted to a folder, whole or not at all.
+
+    Args:
+        folder: to be made; one that adapt wrote before is replaced.
+        write: writes the files that predict reads.
+        result: for ``result.json``.
+        page: the card.
+        config: for ``config.json``; None for none.
+
+    Raises:
+        AdaptationError: see `check_out`.
+    """
+    check_out(folder)
+    with atomic.whole_folder(folder) as staging:
+        write(staging)
+        atomic.write_text(staging / "result.json", atomic.canonical_json(result))
+        atomic.write_text(staging / "README.md", page)
+        if config is not None:
+            atomic.write_text(staging / "config.json", atomic.canonical_json(config))
 
 
 def check_out(folder: Path) -> None:
@@ -65,7 +88,8 @@ def check_out(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise AdaptationError(f"{folder} is a file; give out= a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / FACTS).is_file():
+    made = any((folder / name).is_file() for name in (FACTS, tagger.FACTS))
+    if folder.is_dir() and any(folder.iterdir()) and not made:
         raise AdaptationError(f"{folder} holds other things, which would be lost; give another out=")
 
 

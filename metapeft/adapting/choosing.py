@@ -137,7 +137,7 @@ def fit(begin: Start, seen: Seen, rows: np.ndarray, folds: int, still: dict[str,
     known = dict(still)
     for name in dict.fromkeys(c.start for c in begin.candidates):
         if name not in known:
-            known[name] = _features(begin, seen, adapter_of(begin, name, embedding))
+            known[name] = features_with(begin, seen.support.hidden, seen.names, adapter_of(begin, name, embedding))
             if name != "hypernetwork":
                 still[name] = known[name]
     item = _item(seen, rows, rows, embedding)
@@ -149,7 +149,7 @@ def fit(begin: Start, seen: Seen, rows: np.ndarray, folds: int, still: dict[str,
         lambda part: _examples(seen, rows[part]),
         begin.candidates,
         folds,
-        _part(known, rows, rows),
+        parted(known, rows, rows),
     )
     choice = choose(begin.candidates, right, begin.prior, similarity)
     return Fit(choice, embedding, similarity, known)
@@ -181,7 +181,7 @@ def estimate(begin: Start, seen: Seen, folds: int, repeats: int, seed: int, stil
             kept, out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
             found = fit(begin, seen, kept, folds, still)
             best = found.choice.candidate
-            item, known = _item(seen, kept, out, found.embedding), _part(found.known, kept, out)
+            item, known = _item(seen, kept, out, found.embedding), parted(found.known, kept, out)
             logits = read(begin.setup, begin.method, begin.meta, item, (FROZEN, best), known)
             for total, name in ((right, best.name), (frozen, FROZEN.name)):
                 total[out] += np.argmax(np.array(logits[name]), axis=1) == seen.labels[out]
@@ -207,22 +207,22 @@ def adapter_of(begin: Start, name: str, embedding: np.ndarray) -> Adapter | None
     return start(begin.setup, begin.meta, mx.array(embedding))[0]
 
 
-def _features(begin: Start, seen: Seen, adapter: Adapter | None) -> Features:
-    """Features of all examples and names with an adapter."""
-    frozen = Features(seen.support.hidden.frozen, mx.zeros(0), None if seen.names is None else seen.names.frozen)
+def features_with(begin: Start, support: Beside, names: Beside | None, adapter: Adapter | None) -> Features:
+    """Features of all units and of names with an adapter; `query` is empty."""
+    frozen = Features(support.frozen, mx.zeros(0), None if names is None else names.frozen)
     if adapter is None:
         return frozen
     network = begin.setup.learner.backbone
     assert isinstance(network, WithFrozen)
     plain = begin.setup.learner._replace(backbone=network.backbone)
-    names = None if seen.names is None else unit(plain.features_now(adapter, seen.names.hidden))
-    features = frozen._replace(support=unit(plain.features_now(adapter, seen.support.hidden.hidden)), names=names)
+    called = None if names is None else unit(plain.features_now(adapter, names.hidden))
+    features = frozen._replace(support=unit(plain.features_now(adapter, support.hidden)), names=called)
     mx.eval(features)
     return features
 
 
-def _part(known: dict[str, Features], kept: np.ndarray, out: np.ndarray) -> dict[str, Features]:
-    """Features with some examples for support set and others for query set."""
+def parted(known: dict[str, Features], kept: np.ndarray, out: np.ndarray) -> dict[str, Features]:
+    """Features with some units for support set and others for query set."""
     support, query = mx.array(kept), mx.array(out)
     return {name: Features(f.support[support], f.support[query], f.names) for name, f in known.items()}
 

@@ -133,18 +133,8 @@ def load_classifier(folder: str | Path, backbone: str | None = None) -> Classifi
         BackboneError, SourceError: the backbone or its tokenizer is not there.
     """
     folder = Path(folder)
-    facts = _facts(folder)
-    made_for = facts["backbone"]
-    network = load_backbone(backbone or made_for["backbone"])
-    if network.digest != made_for["digest"]:
-        raise AdapterError(
-            f"{folder}: made for the backbone '{made_for['backbone']}' ({made_for['model_type']}), not for "
-            f"'{network.name}' ({network.model_type}); their weights differ\n"
-            "  say where the right one is: backbone=FOLDER"
-        )
-    tokenizer = load_tokenizer(tokenizer_of(network.name))
-    if tokenizer.sha256 != facts["tokenizer"]:
-        raise AdapterError(f"{folder}: made with another tokenizer than '{tokenizer.name}' is now; words would be lost")
+    facts = facts_of(folder, FACTS, "classifier", "data=examples.csv")
+    network, tokenizer = network_of(folder, facts, backbone)
     adapter, scale = load_peft(folder / PEFT, network) if facts["adapter"] else (None, facts["scale"])
     try:
         head: Any = mx.load(str(folder / HEAD))
@@ -171,14 +161,39 @@ def load_classifier(folder: str | Path, backbone: str | None = None) -> Classifi
     )
 
 
-def _facts(folder: Path) -> dict[str, Any]:
-    path = folder / FACTS
+def network_of(folder: Path, facts: dict[str, Any], backbone: str | None) -> tuple[Backbone, LoadedTokenizer]:
+    """The frozen network that something was made for, and its tokenizer; errors as in `load_classifier`."""
+    made_for = facts["backbone"]
+    network = load_backbone(backbone or made_for["backbone"])
+    if network.digest != made_for["digest"]:
+        raise AdapterError(
+            f"{folder}: made for the backbone '{made_for['backbone']}' ({made_for['model_type']}), not for "
+            f"'{network.name}' ({network.model_type}); their weights differ\n"
+            "  say where the right one is: backbone=FOLDER"
+        )
+    tokenizer = load_tokenizer(tokenizer_of(network.name))
+    if tokenizer.sha256 != facts["tokenizer"]:
+        raise AdapterError(f"{folder}: made with another tokenizer than '{tokenizer.name}' is now; words would be lost")
+    return network, tokenizer
+
+
+def facts_of(folder: Path, name: str, what: str, data: str) -> dict[str, Any]:
+    """What a folder that `adapt` wrote says of itself.
+
+    Args:
+        folder: to look into.
+        name: of the file.
+        what: it should hold.
+        data: an option of `adapt` that makes one.
+
+    Raises:
+        AdapterError: it is not there, damaged, or another version wrote it.
+    """
+    path = folder / name
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise AdapterError(
-            f"{folder}: no classifier here (no {FACTS}). Make one: python -m metapeft.adapt data=examples.csv"
-        ) from None
+        raise AdapterError(f"{folder}: no {what} here (no {name}). Make one: python -m metapeft.adapt {data}") from None
     except (OSError, ValueError) as error:
         raise AdapterError(f"{path}: cannot be read ({error})") from None
     written = facts.get("format") if isinstance(facts, dict) else None

@@ -8,11 +8,12 @@ import numpy as np
 
 from metapeft.adapters.hypernetwork import hypernetwork_for
 from metapeft.adapters.lora import LoraConfig
-from metapeft.adapting.starts import NO_PRIOR, Start
+from metapeft.adapting.starts import NO_PRIOR, Start, open_start
 from metapeft.backbones.backbone import Backbone
 from metapeft.backbones.load import load_backbone
 from metapeft.embeddings.embedder import fit
 from metapeft.embeddings.support import SupportSet
+from metapeft.episodes.episode import Sentences
 from metapeft.meta.methods import Setup, init_meta, method_named
 from metapeft.meta.run import learner_of
 from metapeft.meta.select import Candidate, Prior, candidates_of
@@ -24,6 +25,8 @@ WORDS = {
     "sport": ["goal", "match", "team", "player", "score", "league", "coach", "ball", "stadium", "win"],
     "money": ["bank", "loan", "credit", "price", "market", "stock", "cash", "debt", "invoice", "tax"],
 }
+FRAMES = [["we", "talked", "about"], ["they", "said", "that"], ["it", "was", "with"], ["nobody", "wanted", "the"]]
+TRANSITIONS = np.array([[0.8, 0.0, 0.2], [0.8, 0.0, 0.2], [0.6, 0.35, 0.05], [0.8, 0.0, 0.2]])
 LORA = LoraConfig(rank=2, scale=2.0, num_layers=1)
 
 
@@ -70,6 +73,44 @@ def made_start(head: str = "cosine", method: str = "hypernetwork") -> Start:
         64,
         facts | {"training_families": ["made"]},
     )
+
+
+def tagged_about(kinds: list[str], seed: int = 0) -> tuple[list[list[str]], list[list[str]]]:
+    """A sentence with one entity of one or two words for each subject, as words and as BIO tags."""
+    rng = np.random.default_rng(seed)
+    sentences, tags = [], []
+    for number, kind in enumerate(kinds):
+        entity = rng.choice(WORDS[kind], 1 + number % 2, replace=False).tolist()
+        before, after = [FRAMES[int(i)] for i in rng.integers(0, len(FRAMES), 2)]
+        sentences.append([*before, *entity, *after, "."])
+        tags.append(["O"] * len(before) + [f"{'I' if i else 'B'}-{kind}" for i in range(len(entity))] + ["O"] * 4)
+    return sentences, tags
+
+
+def made_tagging_start(method: str = "hypernetwork") -> Start:
+    """As `made_start`, for a checkpoint of tagging."""
+    begin = made_start("tagger", method)
+    rng = np.random.default_rng(0)
+    supports = []
+    for _ in range(12):
+        tags = np.tile([0, 1, 2, 0, 3, 0], 2).astype(np.int32)
+        x = rng.integers(1000, 5000, size=(2, 8)).astype(np.int32)
+        features = rng.normal(size=(12, 256)).astype(np.float32)
+        sentences = Sentences(np.array([6, 6]), tags)
+        supports.append(SupportSet(features, (tags + 1) // 2, 3, x, np.full(2, 8), sentences=sentences))
+    embedder = fit(supports, dims=8)
+    return begin._replace(
+        setup=begin.setup._replace(transitions=TRANSITIONS),
+        candidates=tuple(c for c in begin.candidates if not c.names),
+        embedder=embedder,
+        library=np.stack([embedder.embed(support) for support in supports]),
+    )
+
+
+@cache
+def frozen_tagging_start() -> Start:
+    """The frozen network alone, for tagging."""
+    return open_start("none", kind="tagging")
 
 
 def sure_of(candidate: Candidate) -> Prior:

@@ -21,3 +21,11 @@ def test_it_is_small_and_made_of_synthetic_tasks_alone() -> None:
     facts = read_facts(SHIPPED)
     assert all(name.startswith("syn_") for name in facts["training"])
     assert not set(facts["training"]) & set(facts["validation"])
+
+
+def test_words_are_read_below_half_of_the_blocks_and_told_apart_in_two_ways() -> None:
+    begin = open_start("none", kind="tagging")
+    assert begin.setup.learner.depth == len(begin.setup.learner.backbone.layers) // 2 == 1
+    assert begin.setup.learner.head.name == "tagger"
+    assert [candidate.name for candidate in begin.candidates] == ["frozen", "frozen, ridge"]
+    assert begin.setup.transitions is None
