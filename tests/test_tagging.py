@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from metapeft import build, evaluate, train
+from metapeft.episodes.tagging import mention_counts
+from metapeft.tasks.suite import Suite
 
 RECIPE = """
 schema: 1
@@ -140,3 +143,76 @@ def test_what_evaluate_refuses(suite: Path, checkpoint: Path, capsys, more: list
 def test_what_train_refuses(suite: Path, capsys, more: list[str], message: str) -> None:
     assert train.main([f"suite={suite}", *more]) == 2
     assert message in capsys.readouterr().err
+
+
+FILES = """
+schema: 1
+name: mine
+version: 1-A
+description: Sentences of a file.
+family: ner
+episodes: {shots: [2, 3], query: 2, max_tokens: 32}
+tasks:
+  - id: mine
+    kind: tagging
+    domain: notes
+    difficulty: 0.5
+    source: {kind: files, name: notes, about: Notes., splits: {support: [train.jsonl], query: [test.jsonl]}}
+    fields: {tokens: tokens, tags: tags}
+    labels: [name]
+    license: MIT
+"""
+
+
+def built_from(folder: Path, train: list[dict[str, Any]], capsys) -> tuple[int, str]:
+    """Build a recipe of these rows; what it returned and said."""
+    (folder / "mine.yaml").write_text(FILES)
+    (folder / "notes").mkdir()
+    test = [{"tokens": [f"word{i}", "Ann"], "tags": ["O", "B-name"]} for i in range(9)]
+    for name, rows in (("train", train), ("test", test)):
+        (folder / "notes" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    order = [f"recipe={folder / 'mine.yaml'}", f"files.notes={folder / 'notes'}", f"out={folder / 'suite'}"]
+    code = build.main(order)
+    streams = capsys.readouterr()
+    return code, streams.out + streams.err
+
+
+PLAIN = [{"tokens": [f"note{i}", "by", "Bob"], "tags": ["O", "O", "B-name"]} for i in range(6)]
+
+
+def test_a_line_of_ten_thousand_words_becomes_windows_and_loses_none(tmp_path: Path, capsys) -> None:
+    long = {"tokens": ["is", "Eve", "Lee", "there"] * 2500, "tags": ["O", "B-name", "I-name", "O"] * 2500}
+    code, said = built_from(tmp_path, [*PLAIN, long], capsys)
+    assert code == 0
+    assert "note: mine: sentences longer than 32 tokens became" in said
+    task = Suite(tmp_path / "suite").load("mine")
+    assert task.support.x.lengths().max() <= 32
+    assert mention_counts(task.support, 1).sum() == len(PLAIN) + 2500
+    texts = pq.read_table(tmp_path / "suite/mine/support.parquet")["tokens"].to_pylist()
+    assert sum(map(len, texts)) == 3 * len(PLAIN) + 10_000
+
+
+def test_empty_sentences_are_counted_and_tags_after_nothing_repaired(tmp_path: Path, capsys) -> None:
+    rows = [*PLAIN, {"tokens": [], "tags": []}, {"tokens": ["so", "Max", "said"], "tags": ["O", "I-name", "O"]}]
+    code, _ = built_from(tmp_path, rows, capsys)
+    assert code == 0
+    (entry,) = json.loads((tmp_path / "suite/manifest.json").read_text())["tasks"]
+    assert entry["dropped"]["support"] == {"empty": 1}
+    assert entry["repaired_tags"] == 1
+    assert entry["rows"]["support"] == len(PLAIN) + 1
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"tokens": ["a", "b"], "tags": ["O"]}, "2 tokens but 1 tags"),
+        ({"tokens": ["a"], "tags": ["B-place"]}, "label 'place' is not declared"),
+        ({"tokens": ["a"], "tags": ["X-name"]}, "label 'X-name' is not declared"),
+        ({"tokens": ["a"], "tags": ["B-"]}, "label 'B-' is not declared"),
+    ],
+)
+def test_what_build_refuses(tmp_path: Path, capsys, row: dict[str, Any], message: str) -> None:
+    code, said = built_from(tmp_path, [*PLAIN, row], capsys)
+    assert code == 2
+    assert message in said
+    assert ":6" in said  # which row
