@@ -56,12 +56,16 @@ class Head(NamedTuple):
         default_meta: ``() -> meta``, the meta-learned scalars at their start; empty where nothing is learned.
         init: ``(features, labels, ways, meta=None, label_features=None) -> params``, see `Init`.
         logits: ``(params, features (m, d)) -> (m, ways)``.
+        by_cosines: ``(near (m, n), among (n, n), labels (n,), ways) -> (m, ways)``: what `logits` of `init` gives for
+            features of length 1, from their cosines to the support set and those within it. A mix of features is a mix
+            of cosines, so many mixes cost little more than one. None where a head needs the features.
     """
 
     name: str
     default_meta: Callable[[], Meta]
     init: Init
     logits: Callable[[Params, mx.array], mx.array]
+    by_cosines: Callable[[mx.array, mx.array, mx.array, int], mx.array] | None = None
 
 
 def check_labels(labels: Any, ways: int, *, named: bool = False) -> None:

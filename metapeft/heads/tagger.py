@@ -27,7 +27,7 @@ def tagger_head() -> Head:
     ``(ways,)``. A gradient step moves them all. A support word outside is its own nearest: the loss on the support set
     says little of it, and steps are worth less here than in classification.
     """
-    return Head("tagger", dict, _init, _logits)
+    return Head("tagger", dict, _init, _logits, _by_cosines)
 
 
 def _init(
@@ -52,3 +52,11 @@ def _logits(params: Params, features: mx.array) -> mx.array:
     others = near.shape[1] - types
     outside = mx.max(near[:, :others], axis=1, keepdims=True)
     return mx.concatenate([outside, near[:, others:]], axis=1) + params["bias"]
+
+
+def _by_cosines(near: mx.array, among: mx.array, labels: mx.array, ways: int) -> mx.array:
+    member = one_hot(labels, ways)
+    types = member[:, 1:]
+    length = mx.sqrt(mx.sum((among @ types) * types, axis=0) + 1e-12)  # of the sum of a type's words
+    outside = mx.max(near * member[:, 0], axis=1, keepdims=True)
+    return TEMPERATURE * mx.concatenate([outside, (near @ types) / length], axis=1)

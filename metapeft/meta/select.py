@@ -26,7 +26,7 @@ from metapeft.mlx import mx
 
 RIDGE = ridge_head()
 _NAMELESS = {"log_name_weight": mx.array(-math.inf)}  # for every head that reads names
-LARGE = 2**16  # support times query units: beyond it a classifier costs more than to begin its operations
+LARGE = 2**14  # support times query units: beyond it a classifier costs more than to begin its operations
 SHARP = 3.0  # mentions of one word, few and far between, are lost where the logits are worth little
 MIXES = (0.25, 0.5, 1.0)  # weights of adapted features that are tried beside the one of training
 
@@ -351,19 +351,7 @@ def _logits(
     out: Logits = {}
     named = any(c.names for c in candidates)
     if labels.shape[1] * len(frozen.query) > LARGE:
-        for c in candidates:
-            if (twin := c._replace(sharpness=1.0).name) in out:
-                out[c.name] = c.sharpness * out[twin]
-                continue
-            own = features[c.start]
-            support, query = beside(frozen.support, own.support, c.mix), beside(frozen.query, own.query, c.mix)
-            names = None
-            if frozen.names is not None and own.names is not None:
-                names = beside(frozen.names, own.names, c.mix)
-            made = [classifier_of(setup, meta, c, support, kept, ways, names) for kept in labels]
-            out[c.name] = c.sharpness * mx.stack([head_of(setup, c).logits(params, query) for params in made])
-            mx.eval(out[c.name])  # one after another, or all of them would stand in memory
-        return out
+        return _one_by_one(setup, meta, candidates, features, frozen, labels, ways)
     for ridge in dict.fromkeys(c.ridge for c in candidates):
         own = [c for c in candidates if c.ridge == ridge]
         head = head_of(setup, own[0])
@@ -382,6 +370,45 @@ def _logits(
         found = mx.vmap(in_folds, in_axes=(0, 0, None))(stacked, rows, labels)
         out |= {c.name: c.sharpness * each for c, each in zip(own, found, strict=True)}
     return {c.name: out[c.name] for c in candidates}
+
+
+def _one_by_one(
+    setup: Setup,
+    meta: Tree,
+    candidates: Sequence[Candidate],
+    features: dict[str, Features],
+    frozen: Features,
+    labels: mx.array,
+    ways: int,
+) -> Logits:
+    """As `_logits`; each is evaluated before the next, or all of them would stand in memory."""
+    out: Logits = {}
+    plain: dict[Candidate, mx.array] = {}
+    cosines: dict[str, tuple[mx.array, mx.array]] = {}
+
+    def between(begin: str, own: Features) -> tuple[mx.array, mx.array]:
+        if begin not in cosines:
+            cosines[begin] = own.query @ own.support.T, own.support @ own.support.T
+        return cosines[begin]
+
+    for c in candidates:
+        own, head, twin = features[c.start], head_of(setup, c), c._replace(sharpness=1.0)
+        if twin not in plain:
+            if head.by_cosines is not None and not c.names:
+                pairs = zip(between(FROZEN.start, frozen), between(c.start, own), strict=True)
+                near, among = ((1 - c.mix) * still + c.mix * moved for still, moved in pairs)
+                found = [head.by_cosines(near, among, kept, ways) for kept in labels]
+            else:
+                support, query = beside(frozen.support, own.support, c.mix), beside(frozen.query, own.query, c.mix)
+                names = None
+                if frozen.names is not None and own.names is not None:
+                    names = beside(frozen.names, own.names, c.mix)
+                made = [classifier_of(setup, meta, c, support, kept, ways, names) for kept in labels]
+                found = [head.logits(params, query) for params in made]
+            plain[twin] = mx.stack(found)
+            mx.eval(plain[twin])
+        out[c.name] = c.sharpness * plain[twin]
+    return out
 
 
 def _sentences_left_out(

@@ -3,6 +3,7 @@ import pytest
 
 from metapeft.heads import tagger_head
 from metapeft.heads.tagger import TEMPERATURE
+from metapeft.meta.states import beside
 from metapeft.mlx import mx
 
 RNG = np.random.default_rng(0)
@@ -34,6 +35,17 @@ def test_a_type_without_a_word_is_never_near_and_a_label_that_is_none_has_no_say
     np.testing.assert_allclose(logits[:, 2], 0.0, atol=1e-4)
     kept = head.init(mx.array(FEATURES[LABELS < 2]), mx.array(LABELS[LABELS < 2]), 2)
     np.testing.assert_allclose(logits[:, :2], np.array(head.logits(kept, mx.array(QUERY))), atol=1e-4)
+
+
+def test_cosines_are_all_it_needs_and_a_mix_of_features_is_a_mix_of_cosines():
+    head = tagger_head()
+    s, q = (mx.array(unit(x)) for x in (FEATURES, QUERY))
+    other_s, other_q = (mx.array(unit(x[:, ::-1] ** 3)) for x in (FEATURES, QUERY))
+    labels = mx.array(np.where(np.arange(9) == 4, -1, LABELS))
+    params = head.init(beside(s, other_s, 0.3), labels, 3)
+    near, among = (0.7 * a @ s.T + 0.3 * b @ other_s.T for a, b in ((q, other_q), (s, other_s)))
+    expected = np.array(head.logits(params, beside(q, other_q, 0.3)))
+    np.testing.assert_allclose(np.array(head.by_cosines(near, among, labels, 3)), expected, atol=1e-3)
 
 
 def test_the_order_of_words_does_not_matter():
