@@ -162,7 +162,7 @@ def test_the_same_as_without(depth):
         sides = zip(
             episode_hidden(backbone, episode, depth), episode_hidden(backbone, episode, depth, cache), strict=True
         )
-        for (plain, labels), (cached, same_labels) in sides:
+        for (plain, labels, _), (cached, same_labels, _) in sides:
             np.testing.assert_allclose(
                 features(backbone, cached, depth), features(backbone, plain, depth), rtol=1e-5, atol=1e-5
             )
