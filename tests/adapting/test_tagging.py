@@ -267,3 +267,12 @@ def test_looking_up_is_said_to_be_better_where_it_is(monkeypatch: pytest.MonkeyP
     made = adapt_sentences(SENTENCES, tags, checkpoint="none", folds=3, repeats=1)
     assert said in made.result["notes"]
     assert made.result["estimate"]["f1"] == 0
+
+
+def test_the_interval_is_that_of_sentences_drawn_anew() -> None:
+    counts = np.array([[1, 1, 2], [0, 2, 1], [2, 2, 2], [0, 0, 1], [0, 0, 0], [1, 3, 1]] * 5)
+    low, high = tagging._interval(counts, np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    drawn = [Counts(*counts[rng.integers(30, size=30)].sum(axis=0).tolist()).f1 for _ in range(4000)]
+    np.testing.assert_allclose([low, high], np.quantile(drawn, [0.025, 0.975]), atol=0.02)
+    assert tagging._interval(np.tile([[1, 2, 2]], (9, 1)), rng) == (0.5, 0.5)
