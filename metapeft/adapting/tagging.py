@@ -168,7 +168,7 @@ def adapt_sentences(
     begin = open_start(checkpoint, backbone, "tagging")
     if checkpoint is None and begin.facts["checkpoint"] is None:
         notes.append(NOT_SHIPPED)
-    types = sorted({tag[2:] for own in bio for tag in own if tag != "O"})
+    types = sorted(_types(bio, list(range(len(bio)))))
     seen = look(begin, words, bio, types)
     notes += _notes(begin, seen, types)
     still: dict[str, Features] = {}
@@ -393,29 +393,37 @@ def _cleaned(
                 [places[row] for row in rows[:_SHOWN]] + [f"and {len(rows) - _SHOWN} more"] * (len(rows) > _SHOWN)
             )
             notes.append(f"{len(rows)} sentence{'s' * (len(rows) > 1)} {what} ({shown})")
-    if not any(tag != "O" for row in kept for tag in bio[row]):
+    kept = _limited(kept, sentences, bio, notes)
+    if not _types(bio, kept):
         said = "".join(f"\n  {note}" for note in notes)
         raise AdaptationError(
             f"none of {len(kept)} sentences has an entity: a tagger needs one of each type at least\n"
             f"  five or more of each are better, in sentences as they come{said}"
         )
-    return _limited(kept, sentences, bio, notes)
+    return kept
 
 
 def _limited(kept: list[int], sentences: Sequence[Sequence[str]], bio: list[list[str]], notes: list[str]) -> list[int]:
-    """As many sentences as `MOST_WORDS` allows: those whose text has the smallest hash, the order hangs on no file."""
+    """As many sentences as `MOST_WORDS` allows, one at least: the choice hangs on no order."""
     if sum(len(sentences[row]) for row in kept) <= MOST_WORDS:
         return kept
     some, words = [], 0
     for row in sorted(kept, key=lambda row: text_hash(" ".join(sentences[row]))):
-        tagged = any(tag != "O" for tag in bio[row])
-        if words + len(sentences[row]) <= MOST_WORDS or (tagged and not some):
-            some.append(row)
-            words += len(sentences[row])
+        if some and words + len(sentences[row]) > MOST_WORDS:
+            break
+        some.append(row)
+        words += len(sentences[row])
     notes.append(
         f"{len(some):,} of {len(kept):,} sentences are used, {words:,} words: those whose text has the smallest hash"
     )
+    lost = _types(bio, kept) - _types(bio, some)
+    if lost:
+        notes.append(f"no sentence that is used has an entity of {', '.join(map(repr, sorted(lost)))}")
     return sorted(some)
+
+
+def _types(bio: list[list[str]], rows: list[int]) -> set[str]:
+    return {tag[2:] for row in rows for tag in bio[row] if tag != "O"}
 
 
 def _notes(begin: Start, seen: Seen, types: list[str]) -> list[str]:

@@ -211,7 +211,11 @@ def test_too_many_words_are_bounded_and_that_is_said(monkeypatch: pytest.MonkeyP
     backwards = adapt_sentences(SENTENCES[::-1], TAGS[::-1], checkpoint="none", folds=2, repeats=1)
     assert backwards.result["labels"] == made.result["labels"]
     monkeypatch.setattr(tagging, "MOST_WORDS", 3)
-    assert adapt_sentences(SENTENCES, TAGS, checkpoint="none").result["sentences"] == 1
+    made = adapt_sentences(SENTENCES, TAGS, checkpoint="none")
+    assert made.result["sentences"] == 1
+    (kept,) = made.result["labels"]
+    (lost,) = {"food", "sport"} - {kept}
+    assert f"no sentence that is used has an entity of '{lost}'" in made.result["notes"]
 
 
 @pytest.mark.parametrize(
@@ -256,8 +260,19 @@ def test_why_says_what_was_offered_and_how_it_did(begin: Start, monkeypatch: pyt
 def test_looking_up_is_said_to_be_better_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     said = "looking up the entities of the other sentences found more than this: expect little of it"
     tags = [["B-x" if word == "." else "O" for word in own] for own in SENTENCES]
-    assert said not in adapt_sentences(SENTENCES, tags, checkpoint="none", folds=3, repeats=1).result["notes"]
+    made = adapt_sentences(SENTENCES, TAGS, checkpoint="none", folds=3, repeats=1)
+    assert said not in made.result["notes"]
+    assert made.result["estimate"]["gazetteer"] < made.result["estimate"]["f1"]
     monkeypatch.setattr(tagging, "best_paths", lambda logits, lengths, transitions: np.zeros(len(logits), np.int64))
     made = adapt_sentences(SENTENCES, tags, checkpoint="none", folds=3, repeats=1)
     assert said in made.result["notes"]
     assert made.result["estimate"]["f1"] == 0
+
+
+def test_the_interval_is_that_of_sentences_drawn_anew() -> None:
+    counts = np.array([[1, 1, 2], [0, 2, 1], [2, 2, 2], [0, 0, 1], [0, 0, 0], [1, 3, 1]] * 5)
+    low, high = tagging._interval(counts, np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    drawn = [Counts(*counts[rng.integers(30, size=30)].sum(axis=0).tolist()).f1 for _ in range(4000)]
+    np.testing.assert_allclose([low, high], np.quantile(drawn, [0.025, 0.975]), atol=0.02)
+    assert tagging._interval(np.tile([[1, 2, 2]], (9, 1)), rng) == (0.5, 0.5)
