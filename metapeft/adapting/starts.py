@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +20,7 @@ from metapeft.meta.checkpoint import CheckpointError
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Method, Setup, method_named
 from metapeft.meta.run import HEAD_OF, MLP, learner_of
-from metapeft.meta.select import FROZEN, Candidate, Prior, candidates_of
+from metapeft.meta.select import FROZEN, SHARP, Candidate, Prior, candidates_of
 from metapeft.tokenization.tokenizer import LoadedTokenizer, load_tokenizer
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "nano"
@@ -89,13 +88,17 @@ def open_start(
         # validation task (music, 99 sentences) a ridge regression has 47.4 F1 with MiniLM so, 46.7 below two blocks
         # and 44.5 below one; 33.7 with nano, 30.9 below both of its blocks.
         layers = max(1, len(network.layers) // 2) if kind == "tagging" else 1
-        frozen = [FROZEN._replace(names=n, ridge=r) for n in (False, True) for r in (False, True)]
+        frozen = [FROZEN, FROZEN._replace(ridge=True)]
+        if kind == "tagging":
+            frozen += [c._replace(sharpness=SHARP) for c in frozen]
+        else:
+            frozen += [c._replace(names=True) for c in frozen]
         return Start(
             setup=Setup(learner_of(network, LoraConfig(num_layers=layers), HEAD_OF[kind], 0.0)),
             tokenizer=load_tokenizer(tokenizer_of(network.name)),
             method=method_named("protonet"),
             meta={},
-            candidates=_of_kind(frozen, kind),
+            candidates=tuple(frozen),
             prior=NO_PRIOR,
             embedder=None,
             library=np.zeros((0, 0), np.float32),
@@ -132,7 +135,7 @@ def open_start(
         tokenizer=load_tokenizer(tokenizer_of(network.name)),
         method=method,
         meta=loaded.state.meta,
-        candidates=_of_kind(candidates_of(method, 0, facts["mix"], names=True), kind),
+        candidates=candidates_of(method, 0, facts["mix"], names=kind != "tagging", tagging=kind == "tagging"),
         prior=_prior(folder / "prior.json"),
         embedder=loaded.embedder,
         library=loaded.library,
@@ -141,11 +144,6 @@ def open_start(
         facts={"checkpoint": "shipped" if checkpoint is None else str(folder)}
         | {name: facts[name] for name in ("method", "suite", "origin", "step", "training_families")},
     )
-
-
-def _of_kind(candidates: Sequence[Candidate], kind: Kind) -> tuple[Candidate, ...]:
-    """Of words the names of their types are no examples."""
-    return tuple(c for c in candidates if kind == "classification" or not c.names)
 
 
 def _check_reads_words(network: Backbone, kind: Kind) -> None:

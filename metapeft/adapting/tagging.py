@@ -27,7 +27,7 @@ from metapeft.episodes.episode import Episode, Sentences
 from metapeft.errors import AdaptationError
 from metapeft.evaluation.tagging_baselines import gazetteer
 from metapeft.meta.inner_loop import Examples
-from metapeft.meta.judge import Counts, best_paths, counted, transitions_of
+from metapeft.meta.judge import Counts, best_paths, counted, transitions_for, transitions_of
 from metapeft.meta.methods import Item
 from metapeft.meta.select import FROZEN, Candidate, Choice, Features, choose, classifier_of, head_of, nearness, read
 from metapeft.meta.states import Beside, PoolStates, WithFrozen, beside
@@ -489,10 +489,10 @@ def _read(
 
 
 def _transitions(begin: Start, seen: Seen, rows: np.ndarray) -> np.ndarray:
-    """Those of meta-training; without a checkpoint those of the sentences that may be looked at."""
-    if begin.setup.transitions is not None:
-        return begin.setup.transitions
+    """Those of meta-training and of the sentences that may be looked at; without a checkpoint of the latter alone."""
     lengths, tags = _sentences(seen, rows)
+    if begin.setup.transitions is not None:
+        return transitions_for(begin.setup.transitions, Sentences(lengths, tags))
     ragged = Ragged(tags, np.concatenate([[0], np.cumsum(lengths)]))
     return transitions_of([Pool("tagging", ragged, ragged)])
 
@@ -558,6 +558,7 @@ def _tagger(begin: Start, seen: Seen, found: Fit, types: list[str]) -> Tagger:
     assert isinstance(network, WithFrozen)
     features = beside(found.known[FROZEN.start].support, found.known[candidate.start].support, candidate.mix)
     params = classifier_of(begin.setup, begin.meta, candidate, features, seen.words.labels, seen.ways, None)
+    params = {name: candidate.sharpness * each for name, each in params.items()}
     adapter, head = adapter_of(begin, candidate.start, found.embedding), head_of(begin.setup, candidate)
     params = packed(head, params, (1 if adapter is None else 2) * network.backbone.hidden_size)
     return Tagger(

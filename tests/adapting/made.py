@@ -101,7 +101,7 @@ def made_tagging_start(method: str = "hypernetwork") -> Start:
     embedder = fit(supports, dims=8)
     return begin._replace(
         setup=begin.setup._replace(transitions=TRANSITIONS),
-        candidates=tuple(c for c in begin.candidates if not c.names),
+        candidates=candidates_of(begin.method, 0, 0.5, tagging=True),
         embedder=embedder,
         library=np.stack([embedder.embed(support) for support in supports]),
     )
