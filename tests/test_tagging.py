@@ -12,6 +12,7 @@ import pytest
 
 from metapeft import build, evaluate, train
 from metapeft.episodes.tagging import mention_counts
+from metapeft.evaluation.report import html
 from metapeft.tasks.suite import Suite
 
 RECIPE = """
@@ -115,6 +116,10 @@ def test_every_method_tags_the_same_episodes(suite: Path, checkpoint: Path, tmp_
     report = (tmp_path / "report.md").read_text()
     assert "## Entity F1" in report
     assert "## All mentions together" in report
+    pytest.importorskip("matplotlib")
+    page = html(result)
+    for said in ("Entity F1 by shots", "3 mentions a type", "5 sentences", "All mentions together", "gazetteer"):
+        assert said in page
     again = (tmp_path / "result.json").read_bytes()
     assert evaluate.main(call) == 0
     assert (tmp_path / "result.json").read_bytes() == again
