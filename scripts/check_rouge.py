@@ -1,4 +1,4 @@
-"""`metapeft.evaluation.rouge` and the package `rouge-score` give the same figures: prints the largest differences.
+"""`metapeft.evaluation.text.rouge` and the package `rouge-score` give the same figures: prints the largest differences.
 
     python scripts/check_rouge.py [suite=FOLDER] [pairs=2000]
 
@@ -21,8 +21,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from metapeft.evaluation import porter
-from metapeft.evaluation.rouge import rouge
+from metapeft.evaluation.text import porter
+from metapeft.evaluation.text.rouge import rouge
 
 TOLERANCE = 1e-4
 NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")

@@ -1,4 +1,4 @@
-"""metapeft.evaluation.side_by_side: the page is blind, escaped and whole."""
+"""metapeft.evaluation.text.side_by_side: the page is blind, escaped and whole."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from importlib import resources
 
 import pytest
 
-from metapeft.evaluation.side_by_side import Row, side_by_side
-from metapeft.evaluation.syntax import javascript_parses
+from metapeft.evaluation.text.side_by_side import Row, side_by_side
+from metapeft.evaluation.text.syntax import javascript_parses
 
 NASTY = "</pre><script>alert('x')</script> & \"q\""
 METHODS = ("hypernetwork_method", "lora_method", "lead_method")
@@ -97,7 +97,7 @@ def test_the_script_finds_what_it_looks_for() -> None:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_the_script_parses() -> None:
-    script = resources.files("metapeft.evaluation").joinpath("side_by_side.js").read_text("utf-8")
+    script = resources.files("metapeft.evaluation.text").joinpath("side_by_side.js").read_text("utf-8")
     assert javascript_parses([script]) == [True]
 
 

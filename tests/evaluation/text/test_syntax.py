@@ -1,4 +1,4 @@
-"""metapeft.evaluation.syntax: what is well formed, and that nothing is run."""
+"""metapeft.evaluation.text.syntax: what is well formed, and that nothing is run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from metapeft.errors import MetapeftError
-from metapeft.evaluation.syntax import javascript_parses, python_parses, sql_prepares
+from metapeft.evaluation.text.syntax import javascript_parses, python_parses, sql_prepares
 
 SCHEMA = "CREATE TABLE ship (name TEXT, year INT); CREATE TABLE port (city TEXT);"
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs node")

@@ -1,4 +1,4 @@
-"""metapeft.evaluation.ratings: what was said of A and B, turned back into methods."""
+"""metapeft.evaluation.text.ratings: what was said of A and B, turned back into methods."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metapeft.errors import MetapeftError
-from metapeft.evaluation.ratings import sign_test, summarize
-from metapeft.evaluation.side_by_side import side_by_side
+from metapeft.evaluation.text.ratings import sign_test, summarize
+from metapeft.evaluation.text.side_by_side import side_by_side
 
 
 def key_of(items: int, equal: int = 0) -> dict:

@@ -1,4 +1,4 @@
-"""metapeft.evaluation.nearest: the target of the most similar support text."""
+"""metapeft.evaluation.text.nearest: the target of the most similar support text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metapeft.evaluation.nearest import nearest_targets
+from metapeft.evaluation.text.nearest import nearest_targets
 
 SUPPORT = [
     "Return the sum of a list of numbers.",

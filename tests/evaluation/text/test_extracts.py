@@ -1,4 +1,4 @@
-"""metapeft.evaluation.extracts: sentences, the oracle and what is copied."""
+"""metapeft.evaluation.text.extracts: sentences, the oracle and what is copied."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metapeft.evaluation.extracts import coverage_and_density, lead, novel_share, oracle, sentences
-from metapeft.evaluation.rouge import rouge
+from metapeft.evaluation.text.extracts import coverage_and_density, lead, novel_share, oracle, sentences
+from metapeft.evaluation.text.rouge import rouge
 
 words = st.sampled_from(["cat", "dog", "ran", "sat", "home", "away"])
 sentence = st.lists(words, min_size=1, max_size=6).map(" ".join)

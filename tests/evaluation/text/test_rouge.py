@@ -1,4 +1,4 @@
-"""metapeft.evaluation.rouge: the figures of rouge-score, and what any of its figures must be."""
+"""metapeft.evaluation.text.rouge: the figures of rouge-score, and what any of its figures must be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metapeft.evaluation.rouge import grams, lcs_length, lcs_places, overlap, rouge, score, tokens
+from metapeft.evaluation.text.rouge import grams, lcs_length, lcs_places, overlap, rouge, score, tokens
 
 NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 FERRY = ("The ferry to the island was cancelled because of the storm.", "Storms cancelled ferries to several islands.")

@@ -1,4 +1,4 @@
-"""metapeft.evaluation.text_metrics: BLEU, chrF and exact match."""
+"""metapeft.evaluation.text.metrics: BLEU, chrF and exact match."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from metapeft.errors import MetapeftError
-from metapeft.evaluation.text_metrics import bleu, chrf, exact_match, sentence_bleu, sentence_chrf
+from metapeft.evaluation.text.metrics import bleu, chrf, exact_match, sentence_bleu, sentence_chrf
 
 REFERENCES = ["The ferry was cancelled because of the storm .", "Maria baked two loaves of bread today ."]
 OUTPUTS = ["The ferry was late because of the storm .", "Maria baked two loaves of bread today ."]

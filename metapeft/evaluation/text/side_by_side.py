@@ -110,7 +110,7 @@ def side_by_side(
         "</main>",
     ]
     if articles:
-        script = resources.files("metapeft.evaluation").joinpath("side_by_side.js").read_text(encoding="utf-8")
+        script = resources.files("metapeft.evaluation.text").joinpath("side_by_side.js").read_text(encoding="utf-8")
         parts += [_controls(len(shown)), f"<script>{script}</script>"]
     return page(title, parts), {"study": study, "items": items}
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from metapeft.evaluation import porter
+from metapeft.evaluation.text import porter
 
 Grams = Counter[tuple[str, ...]]
 _TOKEN = re.compile("[a-z0-9]+")

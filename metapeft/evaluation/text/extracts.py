@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from metapeft.evaluation.rouge import grams, overlap, tokens
+from metapeft.evaluation.text.rouge import grams, overlap, tokens
 
 TITLES = frozenset(("mr", "mrs", "ms", "dr", "prof", "rev", "gen", "col", "lt", "sgt", "capt", "sen", "rep", "gov"))
 BEFORE_NAMES = TITLES | {"st", "mt", "vs", "cf", "e.g", "i.e"}

@@ -1,4 +1,4 @@
-"""metapeft.evaluation.porter: the paper's own examples, and where NLTK's default differs from them."""
+"""metapeft.evaluation.text.porter: the paper's own examples, and where NLTK's default differs from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metapeft.evaluation.porter import FOURTH, IRREGULAR, SECOND, THIRD, stem
+from metapeft.evaluation.text.porter import FOURTH, IRREGULAR, SECOND, THIRD, stem
 
 # Words of Porter (1980) by the step that they are an example of; the stems are those after all steps.
 PAPER = {
