@@ -23,7 +23,6 @@ from metapeft.episodes.episode import Episode
 from metapeft.episodes.tagging import TaggingSampler
 from metapeft.errors import MetapeftError
 from metapeft.evaluation import tagging_baselines
-from metapeft.evaluation.baselines import from_random
 from metapeft.evaluation.bench import Opened, Sizes, open_checkpoint, prior_of, read_episode
 from metapeft.meta.checkpoint import read_facts
 from metapeft.meta.judge import Counts, counted, counts_of_all, predicted
@@ -86,14 +85,12 @@ def run(config: Config) -> int:
         rows = min(config.rows, len(task.query))
         longest = opened.facts["max_tokens"]
         drawn = TaggingSampler(task, shots, rows, by="sentences", seed=number, max_tokens=longest)
-        found, tuned, choice = tagged(opened, task, drawn.episode(0), prior)
+        found, choice = tagged(opened, task, drawn.episode(0), prior)
         chosen.append(choice)
         for name, own in found.items():
             counts.setdefault(name, []).append(list(own))
-        f1 = {name: own.f1 for name, own in found.items()} | tuned
-        for name, own in f1.items():
-            scores.setdefault(name, []).append(own)
-        said = ", ".join(f"{name} {100 * f1[name]:.1f}" for name in SHOWN)
+            scores.setdefault(name, []).append(own.f1)
+        said = ", ".join(f"{name} {100 * found[name].f1:.1f}" for name in SHOWN)
         print(
             f"{config.support[number] if config.support else number}: {shots} sentences, {said} ({choice})", flush=True
         )
@@ -109,10 +106,8 @@ def run(config: Config) -> int:
 SHOWN = ("frozen", "auto", "nearest neighbour", "structured nearest neighbour")
 
 
-def tagged(
-    opened: Opened, task: Task, episode: Episode, prior: Prior
-) -> tuple[dict[str, Counts], dict[str, float], str]:
-    """Mentions by method, F1 of a LoRA fine-tune, and what auto chose."""
+def tagged(opened: Opened, task: Task, episode: Episode, prior: Prior) -> tuple[dict[str, Counts], str]:
+    """Mentions by method, and what auto chose."""
     item, known, near = read_episode(opened, episode, task)
     logits = read(opened.setup, opened.method, opened.meta, item, opened.candidates, known)
     truth, transitions = item.query.sentences, transitions_of_item(opened.setup, item)
@@ -128,8 +123,7 @@ def tagged(
     for name, how in (("nearest neighbour", None), ("structured nearest neighbour", transitions)):
         found[name] = counted(predicted(nearest, truth, how), truth)
     found["gazetteer"] = counted(tagging_baselines.gazetteer(episode), truth)
-    tuned = from_random(opened.setup.learner, opened.lora, item, 0, {"fine-tune, 50 steps": 50})
-    return found, tuned, choice
+    return found, choice
 
 
 def from_file(path: str, target: Task, suite: Suite) -> Task:
