@@ -32,7 +32,7 @@ from metapeft.errors import MetapeftError
 from metapeft.heads.head import accuracy, one_hot
 from metapeft.meta.inner_loop import Learner
 from metapeft.meta.methods import Item
-from metapeft.meta.readings import random_curve
+from metapeft.meta.readings import random_after
 from metapeft.mlx import mx, utils
 
 FINE_TUNE = {"fine-tune, 10 steps": 10, "fine-tune, 50 steps": 50}
@@ -207,8 +207,8 @@ def from_random(
     """
     right = {}
     for rate, own in _by_rate(steps, chosen).items():
-        curve = random_curve(learner, lora, item, max(own.values()), number, rate)
-        right |= {name: curve[count] for name, count in own.items()}
+        found = random_after(learner, lora, item, set(own.values()), number, rate)
+        right |= {name: found[count] for name, count in own.items()}
     return right
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,6 +71,17 @@ def random_curve(
         figure(plain.logits(params, query.hidden), query)
         for plain, params, _, query in _random_steps(learner, lora, item, steps, number, rate)
     ]
+
+
+def random_after(
+    learner: Learner, lora: LoraConfig, item: Item, steps: Collection[int], number: int, rate: float = 0.01
+) -> dict[int, float]:
+    """As `random_curve`, read after these steps alone: to read costs more than to step where the query set is large."""
+    return {
+        taken: figure(plain.logits(params, query.hidden), query)
+        for taken, (plain, params, _, query) in enumerate(_random_steps(learner, lora, item, max(steps), number, rate))
+        if taken in steps
+    }
 
 
 def random_reading(

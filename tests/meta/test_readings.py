@@ -9,7 +9,7 @@ from metapeft.adapters.lora import LoraConfig
 from metapeft.backbones.mlp import make_mlp
 from metapeft.meta.methods import Setup, init_meta, method_named
 from metapeft.meta.outer_loop import item_of
-from metapeft.meta.readings import accuracies, learned_reading, random_curve, random_reading
+from metapeft.meta.readings import accuracies, learned_reading, random_after, random_curve, random_reading
 from metapeft.meta.run import learner_of
 from metapeft.meta.states import PoolStates
 from metapeft.meta.stream import sampler_of
@@ -28,6 +28,7 @@ def test_losses_are_of_the_same_steps_as_the_accuracies() -> None:
     random = random_reading(learner, lora, item, 4, 0)
     assert learned.accuracy == accuracies(setup, method, meta, item, 4)
     assert random.accuracy == random_curve(learner, lora, item, 4, 0)
+    assert random_after(learner, lora, item, {1, 4}, 0) == {1: random.accuracy[1], 4: random.accuracy[4]}
     for read in (learned, random):
         assert [len(values) for values in read] == [5, 5, 5]
         assert read.support_loss[-1] < read.support_loss[0]  # what the steps descend
