@@ -108,8 +108,8 @@ def test_every_method_tags_the_same_episodes(suite: Path, checkpoint: Path, tmp_
         assert cell["metric"] == "entity F1"
         assert cell["ways"] == 3
         lengths = {name: len(values) for name, values in cell["accuracy"].items()}
-        assert lengths == dict.fromkeys([*offered, "auto", "auto + names"], 4) | dict.fromkeys(controls, 2)
-        assert set(cell["mentions"]) == {*offered, "auto", "auto + names"}
+        assert lengths == dict.fromkeys([*offered, "auto"], 4) | dict.fromkeys(controls, 2)
+        assert set(cell["mentions"]) == {*offered, "auto"}
         assert len({counts[2] for counts in cell["mentions"].values()}) == 1  # what is there is there for all
         assert sum(cell["chosen"]["auto"].values()) == 4
     assert not any(line["value"] for line in result["criteria"] if line["criterion"] == "enough")

@@ -273,7 +273,7 @@ def cell_of(
     curves: dict[str, dict[str, list[list[float]]]] = {"accuracy": {}, "support_loss": {}, "query_loss": {}}
     mx.reset_peak_memory()
     plain = tuple(c for c in opened.candidates if not c.names)
-    offered = {"auto": plain, f"auto{NAMES}": opened.candidates}
+    offered = {"auto": plain} | ({} if tagging else {f"auto{NAMES}": opened.candidates})
     chosen: dict[str, Counter[str]] = {name: Counter() for name in offered}
     similarity = []
     for number, episode in enumerate(drawn.episodes(0, sizes.episodes)):
