@@ -82,7 +82,7 @@ class TrainConfig(BaseModel):
     )
     query: int = Field(default=8, ge=1, description="query examples a class")
     rows: int = Field(default=1000, ge=16, description="rows of each pool that training draws from")
-    max_tokens: int = Field(default=64, ge=4, description="longer texts are cut here")
+    max_tokens: int = Field(default=64, ge=4, description="longer texts are cut here; tagging: 96")
     mix: float = Field(default=0.5, ge=0, le=1, description="weight of adapted beside frozen features")
     head: Literal["cosine", "euclidean", "ridge", "tagger"] | None = Field(
         default=None, description="classifier on the features; default: cosine, for tagging tagger"
@@ -91,7 +91,7 @@ class TrainConfig(BaseModel):
         default=None, description="kind of the tasks to train on; default: classification where the suite has any"
     )
     inner_steps: int = Field(
-        default=3, ge=0, le=50, description="most inner steps; their number is 0 to this by chance"
+        default=3, ge=0, le=50, description="most inner steps; their number is 0 to this by chance; tagging: 0"
     )
     inner_rate: Rate = Field(default=0.1, description="initial learning rate of adapter and head in inner steps")
     order: Literal[1, 2] = Field(default=1, description="1 or 2: whether gradients go through inner gradients")

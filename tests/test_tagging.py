@@ -43,7 +43,7 @@ LABELS = {
     "biomedical": "disease, chemical, gene",
     "social": "person, location, product, event",
 }
-RUN = ["steps=2", "batch=2", "ways=[2,3]", "shots=[1,3]", "query=3", "hypernetwork.episodes=10", "inner_steps=0"]
+RUN = ["steps=2", "batch=2", "ways=[2,3]", "shots=[1,3]", "query=3", "hypernetwork.episodes=10"]
 RUN += ["validation=[tags_social]", "training=[tags_news]", "lora.num_layers=1", "validation_episodes=2", "rows=60"]
 SHORT = [
     "shots=[1,3]",
@@ -77,7 +77,8 @@ def facts_of(checkpoint: Path) -> dict[str, Any]:
 
 def test_a_suite_of_tagging_alone_is_trained_on_as_it_is(checkpoint: Path) -> None:
     facts = facts_of(checkpoint)
-    assert (facts["kind"], facts["head"]) == ("tagging", "tagger")
+    assert (facts["kind"], facts["head"], facts["inner_steps"]) == ("tagging", "tagger", 0)
+    assert facts["max_tokens"] == 96
     shares = np.array(facts["transitions"])
     assert shares.shape == (4, 3)
     np.testing.assert_allclose(shares.sum(axis=1), 1.0)
@@ -143,6 +144,7 @@ def test_what_evaluate_refuses(suite: Path, checkpoint: Path, capsys, more: list
     [
         (["head=cosine"], "head=cosine does not fit tasks of kind tagging"),
         (["kind=classification"], "no classification task"),
+        (["inner_steps=2"], "words are tagged without gradient steps"),
     ],
 )
 def test_what_train_refuses(suite: Path, capsys, more: list[str], message: str) -> None:

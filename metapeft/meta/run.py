@@ -57,7 +57,9 @@ if TYPE_CHECKING:
     from metapeft.train import TrainConfig
 
 HEADS = {"cosine": cosine_head, "euclidean": euclidean_head, "ridge": ridge_head, "tagger": tagger_head}
+DEFAULTS_OF: dict[str, dict[str, Any]] = {"tagging": {"inner_steps": 0, "max_tokens": 96}}
 HEAD_OF = {"classification": "cosine", "points": "cosine", "tagging": "tagger"}
+METRIC_OF = {"classification": "accuracy", "points": "accuracy", "tagging": "entity F1"}
 MLP = "mlp"
 FITTED_FROM = 10**9  # numbers of the episodes that the embedding is fitted on: training never gets there
 
@@ -76,13 +78,18 @@ class Run:
     def __init__(self, config: TrainConfig):
         from metapeft.train import default_out, settings_of
 
-        self.config = config
         self.rank, self.world = distributed.group()
         self.out = Path(config.out) if config.out else default_out(config)
         self.suite, *more = suites = [Suite(path) for path in (config.suite, *config.more)]
         self.method = method_named(config.method)
         tasks, _, self.backbone = tasks_of_suites(suites, config.backbone, config.seed, config.kind)
         kind = tasks[0].kind
+        config = self.config = with_defaults(config, kind)
+        if kind == "tagging" and config.inner_steps:
+            raise MetapeftError(
+                f"inner_steps={config.inner_steps}: words are tagged without gradient steps, a word outside is its own "
+                "nearest one\n  leave inner_steps out"
+            )
         head = config.head or HEAD_OF[kind]
         if (head == "tagger") != (kind == "tagging"):
             raise MetapeftError(f"head={head} does not fit tasks of kind {kind}: leave it out")
@@ -342,7 +349,8 @@ class Run:
         }
         atomic.write_text(self.out / "result.json", atomic.canonical_json(result))
         self._say(
-            f"\nvalidation tasks, 5 shots, accuracy after each gradient step (checkpoint of step {best['step']}):"
+            f"\nvalidation tasks, 5 shots, {METRIC_OF[self.facts['kind']]} after each gradient step "
+            f"(checkpoint of step {best['step']}):"
         )
         for curve_ in curves:
             figures = "  ".join(f"{step}: {100 * mean:.1f}" for step, mean in enumerate(curve_["mean"]))
@@ -382,6 +390,13 @@ class Run:
 
 
 # --- parts
+
+
+def with_defaults(config: TrainConfig, kind: str) -> TrainConfig:
+    """The options with the defaults of a kind of tasks, where they were left out and differ."""
+    return config.model_copy(
+        update={name: value for name, value in DEFAULTS_OF.get(kind, {}).items() if name not in config.model_fields_set}
+    )
 
 
 def learner_of(backbone: Backbone, lora: LoraConfig, head: str, mix: float) -> Learner:
