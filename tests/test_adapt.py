@@ -283,7 +283,7 @@ def tagging_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         == 0
     )
-    settings = ["steps=1", "batch=1", "ways=[2,2]", "shots=[1]", "query=2", "rows=16", "inner_steps=1"]
+    settings = ["steps=1", "batch=1", "ways=[2,2]", "shots=[1]", "query=2", "rows=16"]
     settings += ["hypernetwork.episodes=12", "hypernetwork.dims=8", "validation_episodes=1", "lora.rank=2"]
     assert train.main([f"suite={folder / 'suite'}", f"out={folder / 'run'}", "kind=tagging", *settings]) == 0
     return folder / "run/last"
