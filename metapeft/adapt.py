@@ -29,6 +29,7 @@ EXAMPLES = [
     "python -m metapeft.adapt data=fancyzhx/ag_news per_class=20",
 ]
 SHOWN = 8  # labels that are printed
+SHARED = {"checkpoint", "backbone", "folds", "repeats", "seed"}  # options of a classifier and of a tagger
 
 
 class AdaptConfig(BaseModel):
@@ -112,11 +113,7 @@ def _classifier(config: AdaptConfig) -> Adapted:
     return adapt_examples(
         [row.text for row in rows],
         [row.label for row in rows],
-        checkpoint=config.checkpoint,
-        backbone=config.backbone,
-        folds=config.folds,
-        repeats=config.repeats,
-        seed=config.seed,
+        **config.model_dump(include=SHARED),
         places=[row.place for row in rows],
         notes=notes,
     )
@@ -130,11 +127,7 @@ def _tagger(config: AdaptConfig) -> AdaptedTagger:
     return adapt_sentences(
         [sentence.words.words for sentence in sentences],
         [sentence.tags for sentence in sentences],
-        checkpoint=config.checkpoint,
-        backbone=config.backbone,
-        folds=config.folds,
-        repeats=config.repeats,
-        seed=config.seed,
+        **config.model_dump(include=SHARED),
         places=[sentence.place for sentence in sentences],
         notes=notes,
     )

@@ -16,6 +16,13 @@ tags: [metapeft, few-shot, lora]
 """
 
 
+STARTS = {
+    "frozen": "The frozen network. There is no adapter.",
+    "static": "The learned initialization that is the same for every task.",
+    "hypernetwork": "The adapter that the hypernetwork generated for this task.",
+}
+
+
 def card(result: dict[str, Any], folder: Path) -> str:
     """The card as Markdown.
 
@@ -32,33 +39,43 @@ def card(result: dict[str, Any], folder: Path) -> str:
         "## What was chosen\n\n" + _chosen(result),
         "## How accurate it is\n\n" + _accuracy(result["estimate"]),
     ]
-    if result["nearest"]:
-        lines = "\n".join(f"- {entry['task']} ({entry['similarity']:.2f})" for entry in result["nearest"])
-        parts.append("## Nearest training tasks\n\nCosine of the task embeddings; 1 is the same.\n\n" + lines)
+    parts += nearest_tasks(result)
     if result["notes"]:
         parts.append("## Notes on the examples\n\n" + "\n".join(f"- {note}" for note in result["notes"]))
     parts += ["## Limits\n\n" + _LIMITS, "## How to use it\n\n" + _usage(folder)]
     return "\n\n".join(parts) + "\n"
 
 
+def nearest_tasks(result: dict[str, Any]) -> list[str]:
+    """The section on the nearest training tasks; none where there are none."""
+    lines = "\n".join(f"- {entry['task']} ({entry['similarity']:.2f})" for entry in result["nearest"])
+    return ["## Nearest training tasks\n\nCosine of the task embeddings; 1 is the same.\n\n" + lines] if lines else []
+
+
+def weights_of(candidate: dict[str, Any]) -> list[str]:
+    """A sentence on the weight of adapted features; none for the frozen network."""
+    if candidate["start"] == FROZEN.start:
+        return []
+    return [f"Adapted features weigh {candidate['mix']:g}, frozen ones {1 - candidate['mix']:g}."]
+
+
+def trained_by(start: dict[str, Any]) -> str:
+    """A sentence on the checkpoint."""
+    families = ", ".join(start["training_families"])
+    return f"The checkpoint was trained by {start['method']} on {start['suite']} ({families})."
+
+
 def _chosen(result: dict[str, Any]) -> str:
     candidate, start = result["candidate"], result["start"]
-    what = {
-        "frozen": "The frozen network. There is no adapter.",
-        "static": "The learned initialization that is the same for every task.",
-        "hypernetwork": "The adapter that the hypernetwork generated for this task.",
-    }[candidate["start"]]
-    lines = [f"**{result['chosen']}** on the backbone `{result['backbone']}`. {what}"]
+    lines = [f"**{result['chosen']}** on the backbone `{result['backbone']}`. {STARTS[candidate['start']]}"]
     ridge, mean = "The classifier is a ridge regression on the features.", "A label is the mean of its examples."
     lines.append(ridge if candidate["ridge"] else mean)
-    if candidate["start"] != FROZEN.start:
-        lines.append(f"Adapted features weigh {candidate['mix']:g}, frozen ones {1 - candidate['mix']:g}.")
+    lines += weights_of(candidate)
     lines.append(
         "The names of the labels count as examples." if candidate["names"] else "Names of labels do not count."
     )
     if start["checkpoint"] is not None:
-        families = ", ".join(start["training_families"])
-        lines.append(f"The checkpoint was trained by {start['method']} on {start['suite']} ({families}).")
+        lines.append(trained_by(start))
     return " ".join(lines) + f"\n\n{result['why']}"
 
 

@@ -136,12 +136,7 @@ def load_classifier(folder: str | Path, backbone: str | None = None) -> Classifi
     facts = facts_of(folder, FACTS, "classifier", "data=examples.csv")
     network, tokenizer = network_of(folder, facts, backbone)
     adapter, scale = load_peft(folder / PEFT, network) if facts["adapter"] else (None, facts["scale"])
-    try:
-        head: Any = mx.load(str(folder / HEAD))
-        mx.eval(head)
-        weight, bias = head["weight"], head["bias"]
-    except (RuntimeError, OSError, KeyError) as error:
-        raise AdapterError(f"{folder / HEAD}: cannot be read: {error}") from None
+    weight, bias = head_in(folder)
     ways, width = len(facts["labels"]), 2 * network.hidden_size
     if weight.shape != (ways, width) or bias.shape != (ways,):
         raise AdapterError(
@@ -159,6 +154,16 @@ def load_classifier(folder: str | Path, backbone: str | None = None) -> Classifi
         scale,
         facts["max_tokens"],
     )
+
+
+def head_in(folder: Path) -> tuple[mx.array, mx.array]:
+    """Weight and bias of the head in a folder; errors as in `load_classifier`."""
+    try:
+        head: Any = mx.load(str(folder / HEAD))
+        mx.eval(head)
+        return head["weight"], head["bias"]
+    except (RuntimeError, OSError, KeyError) as error:
+        raise AdapterError(f"{folder / HEAD}: cannot be read: {error}") from None
 
 
 def network_of(folder: Path, facts: dict[str, Any], backbone: str | None) -> tuple[Backbone, LoadedTokenizer]:

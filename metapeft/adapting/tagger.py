@@ -17,7 +17,7 @@ import numpy as np
 from metapeft import atomic
 from metapeft.adapters.export import load_peft, save_peft
 from metapeft.adapters.files import stamp
-from metapeft.adapting.classifier import FORMAT, facts_of, network_of
+from metapeft.adapting.classifier import FORMAT, HEAD, PEFT, facts_of, head_in, network_of
 from metapeft.adapting.windows import lay
 from metapeft.backbones.backbone import Adapter, Backbone
 from metapeft.backbones.encoder import Encoded
@@ -35,7 +35,7 @@ from metapeft.tasks.tags import mentions
 from metapeft.tokenization.tokenizer import LoadedTokenizer
 from metapeft.tokenization.words import Words, joined, words_of
 
-FACTS, HEAD, PEFT = "tagger.json", "head.safetensors", "adapter-peft"
+FACTS = "tagger.json"
 BATCH = 64  # texts that are decoded together, and windows that run together
 
 
@@ -204,12 +204,7 @@ def load_tagger(folder: str | Path, backbone: str | None = None) -> Tagger:
     facts = facts_of(folder, FACTS, "tagger", "data=tagged.conll")
     network, tokenizer = network_of(folder, facts, backbone)
     adapter, scale = load_peft(folder / PEFT, network) if facts["adapter"] else (None, facts["scale"])
-    try:
-        head: Any = mx.load(str(folder / HEAD))
-        mx.eval(head)
-        weight, bias = head["weight"], head["bias"]
-    except (RuntimeError, OSError, KeyError) as error:
-        raise AdapterError(f"{folder / HEAD}: cannot be read: {error}") from None
+    weight, bias = head_in(folder)
     ways, width = len(facts["types"]) + 1, (2 if facts["adapter"] else 1) * network.hidden_size
     if weight.shape[1:] != (width,) or weight.shape[0] < ways or bias.shape != (ways,):
         raise AdapterError(

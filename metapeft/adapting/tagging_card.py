@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from metapeft.meta.select import FROZEN
+from metapeft.adapting.card import STARTS, nearest_tasks, trained_by, weights_of
 
 _HEAD = """---
 library_name: metapeft
@@ -33,9 +33,7 @@ def card(result: dict[str, Any], folder: Path) -> str:
         "## What was chosen\n\n" + _chosen(result),
         "## How good it is\n\n" + _figures(result["estimate"]),
     ]
-    if result["nearest"]:
-        lines = "\n".join(f"- {entry['task']} ({entry['similarity']:.2f})" for entry in result["nearest"])
-        parts.append("## Nearest training tasks\n\nCosine of the task embeddings; 1 is the same.\n\n" + lines)
+    parts += nearest_tasks(result)
     if result["notes"]:
         parts.append("## Notes on the sentences\n\n" + "\n".join(f"- {note}" for note in result["notes"]))
     parts += ["## Limits\n\n" + _LIMITS, "## How to use it\n\n" + _usage(folder)]
@@ -44,26 +42,17 @@ def card(result: dict[str, Any], folder: Path) -> str:
 
 def _chosen(result: dict[str, Any]) -> str:
     candidate, start, head = result["candidate"], result["start"], result["head"]
-    what = {
-        "frozen": "The frozen network. There is no adapter.",
-        "static": "The learned initialization that is the same for every task.",
-        "hypernetwork": "The adapter that the hypernetwork generated for this task.",
-    }[candidate["start"]]
-    lines = [
-        f"**{result['chosen']}** on the backbone `{result['backbone']}`. {what}",
-    ]
+    lines = [f"**{result['chosen']}** on the backbone `{result['backbone']}`. {STARTS[candidate['start']]}"]
     prototypes = (
         "A type is the mean of its words. A word is outside of all as far as it is like a word outside in the "
         f"sentences; {head['rows']:,} rows are kept for that, {head['bytes'] / 2**20:.1f} MB."
     )
     lines.append("Words are told apart by a ridge regression on the features." if candidate["ridge"] else prototypes)
-    if candidate["start"] != FROZEN.start:
-        lines.append(f"Adapted features weigh {candidate['mix']:g}, frozen ones {1 - candidate['mix']:g}.")
+    lines += weights_of(candidate)
     if start["checkpoint"] is None:
         lines.append("How types follow each other in a sentence was counted in your sentences.")
     else:
-        families = ", ".join(start["training_families"])
-        lines.append(f"The checkpoint was trained by {start['method']} on {start['suite']} ({families}).")
+        lines.append(trained_by(start))
     return " ".join(lines) + f"\n\n{result['why']}"
 
 

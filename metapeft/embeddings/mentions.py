@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from metapeft.embeddings.support import SupportSet
-from metapeft.tasks.tags import mentions_of_tags
+from metapeft.tasks.tags import mentions_of_tags, sentence_of
 
 LENGTHS = (1, 2, 3)
 SIZE = 8 + len(LENGTHS)
@@ -23,8 +23,7 @@ def mentions(support: SupportSet) -> np.ndarray:
     lengths, tags = support.sentences
     found = mentions_of_tags(tags, lengths)
     size = (found.end - found.start).astype(np.float64)
-    ends = np.cumsum(lengths)
-    owner = np.searchsorted(ends, found.start, side="right")
+    owner = sentence_of(found.start, lengths)
     some = len(size) > 0
     return np.array([
         1.0,

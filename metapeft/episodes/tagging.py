@@ -10,8 +10,8 @@ from metapeft.episodes.episode import Episode
 from metapeft.errors import EpisodeError
 from metapeft.tasks import sampling
 from metapeft.tasks.padding import gather_x, gather_y
-from metapeft.tasks.pool import Pool, Ragged
-from metapeft.tasks.tags import mentions_of_tags, renumbered
+from metapeft.tasks.pool import Pool
+from metapeft.tasks.tags import mentions_of_tags, renumbered, sentence_of, word_tags
 from metapeft.tasks.task import Task
 
 By = Literal["mentions", "sentences"]
@@ -71,10 +71,8 @@ class TaggingSampler:
             self._support if task.one_pool else mention_counts(task.query, task.config.num_classes, max_tokens)
         )
         spare = len(task.query) - (k_shot if task.one_pool else 0)
-        # one pool: a type needs mentions for both sides, and those of the support set can be twice k_shot
-        needed = 3 * k_shot if task.one_pool else k_shot
-        enough = (self._support.sum(axis=0) >= needed) & (self._query > 0).any(axis=0)
-        self.eligible = np.flatnonzero(enough)
+        needed = mentions_needed(task, k_shot)
+        self.eligible = eligible_types(task, k_shot, self._support, self._query)
         self.ways = task.config.num_classes if by == "sentences" else n_way or max(len(self.eligible), 1)
         if by == "mentions" and len(self.eligible) < self.ways:
             raise EpisodeError(
@@ -152,18 +150,30 @@ class TaggingSampler:
         return np.argsort(sampling.fold(sampling.fold(state, stream), np.arange(count)), kind="stable")
 
 
+def mentions_needed(task: Task, k_shot: int) -> int:
+    """Mentions of a type that the support pool must have for episodes with `k_shot` of them.
+
+    With one pool a type needs them for both sides, and those of the support set can be twice `k_shot`.
+    """
+    return 3 * k_shot if task.one_pool else k_shot
+
+
+def eligible_types(task: Task, k_shot: int, support: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Types that episodes by mentions can be drawn from, int64.
+
+    Args:
+        task: of kind ``tagging``.
+        k_shot: mentions of a type.
+        support: of its support pool, see `mention_counts`.
+        query: of its query pool.
+    """
+    return np.flatnonzero((support.sum(axis=0) >= mentions_needed(task, k_shot)) & query.any(axis=0))
+
+
 def mention_counts(pool: Pool, types: int, max_tokens: int | None = None) -> np.ndarray:
     """Mentions of each type that begin in the first `max_tokens` tokens of each row, int64 ``(rows, types)``."""
-    assert isinstance(pool.y, Ragged)
-    lengths = pool.y.lengths()
-    start = int(pool.y.offsets[0])
-    tags = np.asarray(pool.y.values[start : int(pool.y.offsets[-1])])
-    row = np.repeat(np.arange(len(lengths)), lengths)
-    if max_tokens is not None:
-        place = np.arange(len(tags)) - np.repeat(pool.y.offsets[:-1] - start, lengths)
-        tags, row = tags[place < max_tokens], row[place < max_tokens]
-    row, tags = row[tags >= 0], tags[tags >= 0]
-    found = mentions_of_tags(tags, np.bincount(row, minlength=len(lengths)))
+    tags, lengths = word_tags(pool, max_tokens)
+    found = mentions_of_tags(tags, lengths)
     counts = np.zeros((len(lengths), types), np.int64)
-    np.add.at(counts, (row[found.start], found.kind - 1), 1)
+    np.add.at(counts, (sentence_of(found.start, lengths), found.kind - 1), 1)
     return counts

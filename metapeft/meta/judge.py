@@ -18,8 +18,17 @@ from metapeft.episodes.episode import Sentences
 from metapeft.heads.head import accuracy
 from metapeft.meta.inner_loop import Examples
 from metapeft.mlx import mx
-from metapeft.tasks.pool import IGNORE, Pool, Ragged
-from metapeft.tasks.tags import OUTSIDE, Mentions, class_of, mentions, mentions_of_tags
+from metapeft.tasks.pool import Pool
+from metapeft.tasks.tags import (
+    OUTSIDE,
+    Mentions,
+    class_of,
+    mentions,
+    mentions_of_tags,
+    sentence_of,
+    sentence_starts,
+    word_tags,
+)
 
 FROM_START, FROM_OUTSIDE, FROM_TYPE, ANYWHERE = range(4)
 TO_OUTSIDE, TO_SAME, TO_OTHER = range(3)
@@ -106,9 +115,8 @@ def sentence_counts(classes: np.ndarray, sentences: Sentences, kind: int | None 
     there = np.full((len(sentences.tags) + 1, 2), -1, np.int64)  # end and class of the mention that begins at a word
     there[gold.start] = np.stack([gold.end, gold.kind], axis=1)
     same = (there[said.start] == np.stack([said.end, said.kind], axis=1)).all(axis=1)
-    ends = np.cumsum(sentences.lengths)
-    owners = (np.searchsorted(ends, m, side="right") for m in (said.start[same], said.start, gold.start))
-    return np.stack([np.bincount(own, minlength=len(ends)) for own in owners], axis=1)
+    owners = (sentence_of(words, sentences.lengths) for words in (said.start[same], said.start, gold.start))
+    return np.stack([np.bincount(own, minlength=len(sentences.lengths)) for own in owners], axis=1)
 
 
 def counted(classes: np.ndarray, sentences: Sentences, kind: int | None = None) -> Counts:
@@ -134,11 +142,8 @@ def transitions_of(pools: Iterable[Pool], smoothing: float = 1.0) -> np.ndarray:
     """
     counts = np.zeros((4, 3))
     for pool in pools:
-        assert isinstance(pool.y, Ragged)
-        lengths = pool.y.lengths()
-        tags = np.asarray(pool.y.values[int(pool.y.offsets[0]) : int(pool.y.offsets[-1])])
-        row = np.repeat(np.arange(len(lengths)), lengths)[tags != IGNORE]
-        counts += _transition_counts(Sentences(np.bincount(row, minlength=len(lengths)), tags[tags != IGNORE]))
+        tags, lengths = word_tags(pool)
+        counts += _transition_counts(Sentences(lengths, tags))
     counts[:ANYWHERE] += smoothing
     counts[:FROM_TYPE, TO_SAME] = 0.0
     counts[ANYWHERE] += smoothing * np.array([1, 0, 1])
@@ -162,10 +167,10 @@ def transitions_for(transitions: np.ndarray, support: Sentences) -> np.ndarray:
 def _transition_counts(sentences: Sentences) -> np.ndarray:
     """Counts in the form of `transitions_of`, float64 ``(4, 3)``."""
     classes = class_of(sentences.tags)
-    first = np.zeros(len(classes) + 1, bool)
-    first[np.concatenate([[0], np.cumsum(sentences.lengths)])] = True
     before = np.concatenate([[OUTSIDE], classes[:-1]])
-    origin = np.where(first[:-1], FROM_START, np.where(before == OUTSIDE, FROM_OUTSIDE, FROM_TYPE))
+    origin = np.where(
+        sentence_starts(sentences.lengths), FROM_START, np.where(before == OUTSIDE, FROM_OUTSIDE, FROM_TYPE)
+    )
     same = (origin == FROM_TYPE) & (classes == before)
     end = np.where(classes == OUTSIDE, TO_OUTSIDE, np.where(same, TO_SAME, TO_OTHER))
     counts = np.zeros((4, 3))

@@ -169,11 +169,10 @@ class PoolStates:
             labels: int, of their units ``(u,)``: a row is one, or each of its words.
         """
         rows = np.asarray(rows)
-        blocks = {int(i): self._block(task, side, int(i)) for i in np.unique(rows // BLOCK)}
-        frozen = mx.array(self.features(task, side, rows))
+        located = self._located(task, side, rows)
+        frozen = mx.array(_features_of(located))
         parts, first = [], []
-        for row in rows:
-            block, place = blocks[int(row) // BLOCK], int(row) % BLOCK
+        for block, place in located:
             own = slice(block.starts[place], block.starts[place + 1])
             parts.append(block.states[own])
             if block.first is not None:
@@ -200,13 +199,12 @@ class PoolStates:
 
     def features(self, task: Task, side: str, rows: np.ndarray) -> np.ndarray:
         """Features of the units of rows ``(n,)``, float32 ``(u, d)``, unit length: frozen, or those with `adapter`."""
-        rows = np.asarray(rows)
+        return _features_of(self._located(task, side, np.asarray(rows)))
+
+    def _located(self, task: Task, side: str, rows: np.ndarray) -> list[tuple[_Block, int]]:
+        """The block of each row, and its place there."""
         blocks = {int(i): self._block(task, side, int(i)) for i in np.unique(rows // BLOCK)}
-        parts = []
-        for row in rows:
-            block, place = blocks[int(row) // BLOCK], int(row) % BLOCK
-            parts.append(block.frozen[block.units[place] : block.units[place + 1]])
-        return np.concatenate(parts)
+        return [(blocks[int(row) // BLOCK], int(row) % BLOCK) for row in rows]
 
     def _pool(self, task: Task, side: str) -> Any:
         pool = {"support": task.support, "query": task.query, "names": task.names}[side]
@@ -247,3 +245,8 @@ class PoolStates:
             _, old = self._blocks.popitem(last=False)
             self._bytes -= old.states.nbytes + old.frozen.nbytes
         return block
+
+
+def _features_of(located: list[tuple[_Block, int]]) -> np.ndarray:
+    """Features of the units of rows, float32 ``(u, d)``."""
+    return np.concatenate([block.frozen[block.units[place] : block.units[place + 1]] for block, place in located])

@@ -11,7 +11,7 @@ import numpy as np
 from metapeft.episodes.curriculum import Curriculum
 from metapeft.episodes.episode import Episode
 from metapeft.episodes.sampler import EpisodeSampler
-from metapeft.episodes.tagging import TaggingSampler, mention_counts
+from metapeft.episodes.tagging import TaggingSampler, eligible_types, mention_counts
 from metapeft.errors import EpisodeError
 from metapeft.tasks import sampling
 from metapeft.tasks.distribution import TaskDistribution
@@ -137,10 +137,8 @@ def _tagging_sampler(
 ) -> TaggingSampler:
     counts = mention_counts(task.support, task.config.num_classes, max_tokens)
     asked = counts if task.one_pool else mention_counts(task.query, task.config.num_classes, max_tokens)
-    share = 3 if task.one_pool else 1  # as the sampler has it
     for k in range(shots, 0, -1):
-        able = np.count_nonzero((counts.sum(axis=0) >= share * k) & asked.any(axis=0))
-        w = min(ways, int(able))
+        w = min(ways, len(eligible_types(task, k, counts, asked)))
         spare = len(task.query) - (w * k if task.one_pool else 0)
         if w and (w == min(ways, task.config.num_classes) or k == 1):
             q = max(1, min(w * query, spare))

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from metapeft.tasks.pool import IGNORE, Pool, Ragged
+
 OUTSIDE = 0
 
 
@@ -36,6 +38,39 @@ def begins(tags: np.ndarray) -> np.ndarray:
     return tags % 2 == 1
 
 
+def word_tags(pool: Pool, max_tokens: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The tags of the words of a pool's sentences.
+
+    Args:
+        pool: of kind ``tagging``.
+        max_tokens: words that begin beyond so many tokens are left out.
+
+    Returns:
+        The tags of all words, end to end, int32 ``(words,)``, and the words of each sentence, int64 ``(n,)``.
+    """
+    assert isinstance(pool.y, Ragged)
+    lengths, start = pool.y.lengths(), int(pool.y.offsets[0])
+    tags = np.asarray(pool.y.values[start : int(pool.y.offsets[-1])])
+    row = np.repeat(np.arange(len(lengths)), lengths)
+    kept = tags != IGNORE
+    if max_tokens is not None:
+        kept &= np.arange(len(tags)) - np.repeat(pool.y.offsets[:-1] - start, lengths) < max_tokens
+    return tags[kept], np.bincount(row[kept], minlength=len(lengths))
+
+
+def sentence_starts(lengths: np.ndarray) -> np.ndarray:
+    """Whether each word is the first of its sentence, bool ``(words,)``, of sentences of these lengths ``(n,)``."""
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    first = np.zeros(int(ends[-1]) + 1, bool)
+    first[ends] = True  # a sentence may be empty
+    return first[:-1]
+
+
+def sentence_of(words: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The sentence of each of these words (their places, end to end), int64, of sentences of these lengths."""
+    return np.searchsorted(np.cumsum(lengths), words, side="right")
+
+
 def mentions(classes: np.ndarray, lengths: np.ndarray, starts: np.ndarray | None = None) -> Mentions:
     """Mentions of sentences: words of one class side by side.
 
@@ -46,9 +81,7 @@ def mentions(classes: np.ndarray, lengths: np.ndarray, starts: np.ndarray | None
     """
     classes = np.asarray(classes, np.int64)
     previous = np.concatenate([[OUTSIDE], classes[:-1]])
-    first = np.zeros(len(classes) + 1, bool)
-    first[np.concatenate([[0], np.cumsum(lengths)])] = True  # a sentence may be empty
-    new = (classes != previous) | first[:-1]
+    new = (classes != previous) | sentence_starts(lengths)
     if starts is not None:
         new |= starts
     begin = np.flatnonzero(new & (classes != OUTSIDE))
