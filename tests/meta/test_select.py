@@ -7,10 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from metapeft.episodes.episode import Sentences
 from metapeft.errors import AdaptationError
-from metapeft.heads import Head, cosine_head, euclidean_head
+from metapeft.heads import Head, cosine_head, euclidean_head, tagger_head
 from metapeft.heads.head import unit
+from metapeft.meta import select
 from metapeft.meta.inner_loop import Examples
+from metapeft.meta.judge import f1_of, sentence_counts
 from metapeft.meta.methods import Item, method_named
 from metapeft.meta.select import (
     FROZEN,
@@ -110,9 +113,22 @@ def test_examples_outvote_a_prior_when_there_are_many() -> None:
     assert choice.candidate is FROZEN
 
 
-@pytest.mark.parametrize("named", [True, False])
-@pytest.mark.parametrize("head", [cosine_head(), euclidean_head()], ids=lambda head: head.name)
-def test_one_batch_says_what_classifiers_one_by_one_say(head: Head, named: bool) -> None:
+@pytest.mark.parametrize("large", [2**14, 0], ids=["in one batch", "large ones"])
+@pytest.mark.parametrize(
+    ("head", "named"),
+    [
+        (cosine_head(), True),
+        (cosine_head(), False),
+        (euclidean_head(), True),
+        (euclidean_head(), False),
+        (tagger_head(), False),
+    ],
+    ids=lambda each: getattr(each, "name", "named" if each else "nameless"),
+)
+def test_one_batch_says_what_classifiers_one_by_one_say(
+    monkeypatch: pytest.MonkeyPatch, head: Head, named: bool, large: int
+) -> None:
+    monkeypatch.setattr(select, "LARGE", large)
     method, setup, meta, _ = made("hypernetwork")
     setup = setup._replace(learner=setup.learner._replace(head=head))
     meta = meta | {"head": {name: value + 0.3 for name, value in head.default_meta().items()}}
@@ -128,7 +144,7 @@ def test_one_batch_says_what_classifiers_one_by_one_say(head: Head, named: bool)
     support, query = (Examples(Beside(None, side), mx.array(labels[: len(side)])) for side in frozen[:2])
     names = Beside(None, frozen.names) if named else None
     item = Item(support, query, ways, mx.zeros(0), mx.arange(ways), "task", names=names)
-    candidates = candidates_of(method, 0, 0.3, names=named)
+    candidates = candidates_of(method, 0, 0.3, names=named, tagging=head.name == "tagger")
 
     def plain(c: Candidate, kept: np.ndarray, side: str, asked: np.ndarray) -> np.ndarray:
         seen, told, called = (
@@ -136,7 +152,7 @@ def test_one_batch_says_what_classifiers_one_by_one_say(head: Head, named: bool)
         )
         rows = mx.array(kept)
         params = classifier_of(setup, meta, c, seen[rows], support.labels[rows], ways, called)
-        return np.array(head_of(setup, c).logits(params, told[mx.array(asked)]))
+        return c.sharpness * np.array(head_of(setup, c).logits(params, told[mx.array(asked)]))
 
     everything = np.arange(len(labels))
     logits = read(setup, method, meta, item, candidates, known)
@@ -144,13 +160,41 @@ def test_one_batch_says_what_classifiers_one_by_one_say(head: Head, named: bool)
     assert list(logits) == list(right) == [c.name for c in candidates]
     fold = np.where(labels == 2, 3, fold_of(labels, 3))
     for c in candidates:
-        np.testing.assert_allclose(np.array(logits[c.name]), plain(c, everything, "query", np.arange(4)), atol=1e-5)
+        np.testing.assert_allclose(
+            np.array(logits[c.name]), plain(c, everything, "query", np.arange(4)), rtol=1e-5, atol=1e-5
+        )
         expected = []
         for number in range(3):
             out = np.flatnonzero(fold == number)
             said = plain(c, np.flatnonzero(fold != number), "support", out).argmax(axis=1)
             expected += (said == labels[out]).tolist()
         assert right[c.name].tolist() == expected, c.name
+    assert len({tuple(each.tolist()) for each in right.values()}) > 1
+
+
+def test_sentences_are_left_out_whole_and_an_only_one_of_a_type_stays() -> None:
+    method, setup, meta, _ = made("protonet")
+    setup = setup._replace(learner=setup.learner._replace(head=tagger_head()))
+    lengths = np.array([3, 1, 4, 2, 3])
+    tags = np.array([1, 2, 0, 0, 0, 3, 0, 1, 1, 0, 0, 3, 0], np.int32)
+    tags[12] = 5  # the last sentence alone has the third type
+    labels, owner = (tags + 1) // 2, np.repeat(np.arange(5), lengths)
+    keys = mx.random.split(mx.random.key(3), 2)
+    frozen, moved = (unit(mx.random.normal((13, 8), key=key)) for key in keys)
+    words = Examples(Beside(None, frozen), mx.array(labels), Sentences(lengths, tags))
+    item = Item(words, words, 4, mx.zeros(0), mx.arange(4), "task")
+    known = {"frozen": Features(frozen, frozen, None), "static": Features(moved, moved, None)}
+    candidates = candidates_of(method, 0, 0.5, tagging=True)
+    right = cross_validate(setup, method, meta, item, lambda rows: words, candidates, 2, known)
+    for c in candidates:
+        mixed, expected = beside(frozen, known[c.start].support, c.mix), []
+        for out in ((0, 2), (1, 3)):  # in turn; the fifth stays
+            kept, left = np.flatnonzero(~np.isin(owner, out)), np.flatnonzero(np.isin(owner, out))
+            params = classifier_of(setup, meta, c, mixed[mx.array(kept)], mx.array(labels[kept]), 4, None)
+            said = np.array(head_of(setup, c).logits(params, mixed[mx.array(left)])).argmax(axis=1)
+            truth = Sentences(lengths[list(out)], tags[left])
+            expected += f1_of(sentence_counts(said, truth)).tolist()
+        np.testing.assert_allclose(right[c.name], expected, err_msg=c.name)
     assert len({tuple(each.tolist()) for each in right.values()}) > 1
 
 
