@@ -82,16 +82,19 @@ class TrainConfig(BaseModel):
     )
     query: int = Field(default=8, ge=1, description="query examples a class")
     rows: int = Field(default=1000, ge=16, description="rows of each pool that training draws from")
-    max_tokens: int = Field(default=64, ge=4, description="longer texts are cut here; tagging: 96")
+    max_tokens: int = Field(default=64, ge=4, description="longer texts are cut here; tagging: 96, generation: 512")
     mix: float = Field(default=0.5, ge=0, le=1, description="weight of adapted beside frozen features")
-    head: Literal["cosine", "euclidean", "ridge", "tagger"] | None = Field(
-        default=None, description="classifier on the features; default: cosine, for tagging tagger"
+    head: Literal["cosine", "euclidean", "ridge", "tagger", "language"] | None = Field(
+        default=None, description="classifier on the features; default: what fits the kind of the tasks"
     )
-    kind: Literal["classification", "tagging"] | None = Field(
+    kind: Literal["classification", "tagging", "generation"] | None = Field(
         default=None, description="kind of the tasks to train on; default: classification where the suite has any"
     )
     inner_steps: int = Field(
-        default=3, ge=0, le=50, description="most inner steps; their number is 0 to this by chance; tagging: 0"
+        default=3,
+        ge=0,
+        le=50,
+        description="most inner steps; their number is 0 to this by chance; tagging: 0, generation: 5",
     )
     inner_rate: Rate = Field(default=0.1, description="initial learning rate of adapter and head in inner steps")
     order: Literal[1, 2] = Field(default=1, description="1 or 2: whether gradients go through inner gradients")
@@ -134,6 +137,7 @@ def train(config: TrainConfig) -> int:
     if config.dry_run:
         return 0
     code = run.go()
+    config = run.config  # with the defaults of its kind
     if run.rank == 0 and config.prior_episodes:
         for name in ("best", "last"):
             if (run.out / name).exists():

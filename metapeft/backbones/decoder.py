@@ -14,7 +14,8 @@ is tried when the model is loaded; such a model runs whole each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -54,11 +55,14 @@ class Causal(NamedTuple):
             where embedding the tokens again is all there is to do.
         tokens: int32 ``(n, length)``, 0 for padding. Masks and whatever else the model makes of them are made again.
         last: place of each text's last token, int32 ``(n,)``.
+        said: which states say a token that is to be learned, places in the flat ``(n * length,)``, int32 ``(u,)``; None
+            where a text is one unit.
     """
 
     states: mx.array
     tokens: mx.array
     last: mx.array
+    said: mx.array | None = None
 
 
 @dataclass
@@ -70,6 +74,7 @@ class _Pass:
         stop: end after so many blocks; 0: after the body.
         resume: so many blocks are done, and gave `states`.
         final: the body is done, and gave this.
+        to_logits: the head runs too, as in the model alone.
         entered: how many blocks were entered so far.
         called: paths of the linear maps that were called.
     """
@@ -81,6 +86,7 @@ class _Pass:
     resume: int = 0
     states: mx.array | None = None
     final: mx.array | None = None
+    to_logits: bool = False
     entered: int = 0
     called: set[str] = field(default_factory=set)
 
@@ -104,6 +110,7 @@ class Decoder:
         name: as the user gave it.
         digest: sha256 of config and weights.
         max_positions: the longest text; None where there is no bound.
+        ends: ids of the tokens that end a text; empty where its config names none.
 
     Attributes:
         is_cut: whether `prefix` runs blocks. Where it is False, `suffix` runs the whole model: dearer, the same result.
@@ -112,8 +119,17 @@ class Decoder:
         BackboneError: the architecture's head cannot be told from its body, or it has no linear maps.
     """
 
-    def __init__(self, model: nn.Module, model_type: str, name: str, digest: str, max_positions: int | None = None):
+    def __init__(
+        self,
+        model: nn.Module,
+        model_type: str,
+        name: str,
+        digest: str,
+        max_positions: int | None = None,
+        ends: Sequence[int] = (),
+    ):
         self.name, self.model_type, self.digest, self.max_positions = name, model_type, digest, max_positions
+        self.ends = tuple(ends)
         refuse = f"backbone '{name}': architecture '{model_type}' of mlx-lm cannot be adapted here"
         self._model = model
         self._pass: _Pass | None = None
@@ -174,7 +190,7 @@ class Decoder:
 
     def _call_body(self, plain: Plain, *args: Any, **kwargs: Any) -> Any:
         on = self._pass
-        if on is None:
+        if on is None or on.to_logits:
             return plain(*args, **kwargs)
         if on.final is not None:
             return on.final
@@ -250,16 +266,77 @@ class Decoder:
         head = _Pass(adapter or {}, scale, len(hidden.tokens), final=hidden.states)
         return self._run(hidden.tokens, head)
 
+    def vocabulary_logits(self, features: mx.array) -> mx.array:
+        """The model's head on single states ``(u, d)`` of its body: ``(u, vocab_size)``."""
+        placeholders = mx.zeros((1, features.shape[0]), mx.int32)  # the head sees states, and no token
+        return self._run(placeholders, _Pass(final=features[None]))[0]
+
+    def write(
+        self,
+        prompts: Sequence[Sequence[int]],
+        adapter: Adapter | None = None,
+        scale: float = 1.0,
+        *,
+        most: int | Sequence[int] = 128,
+        sampler: Callable[[mx.array], mx.array] | None = None,
+    ) -> list[list[int]]:
+        """Continue prompts, with keys and values kept, in batches (mlx-lm's `BatchGenerator`).
+
+        Args:
+            prompts: token ids, at least one each.
+            adapter: without a leading axis; None for the frozen model.
+            scale: of the adapter.
+            most: tokens to write at most, for all or for each.
+            sampler: from log-probabilities ``(n, vocab_size)`` to tokens ``(n,)``; None takes the likeliest.
+
+        Returns:
+            The tokens written after each prompt, without the one that ends a text.
+
+        Raises:
+            BackboneError: a prompt is empty, or it and what may be written are longer than the model reads.
+        """
+        limits = [most] * len(prompts) if isinstance(most, int) else list(most)
+        longest = max((len(p) + m for p, m in zip(prompts, limits, strict=True)), default=0)
+        if not all(len(prompt) for prompt in prompts):
+            raise BackboneError(f"backbone '{self.name}': an empty prompt cannot be continued")
+        if self.max_positions is not None and longest > self.max_positions:
+            raise BackboneError(
+                f"backbone '{self.name}': a prompt and what may be written after it have {longest} tokens, it reads "
+                f"{self.max_positions}"
+            )
+        from mlx_lm.generate import BatchGenerator
+
+        stops = [[end] for end in self.ends]
+        with self._adapted(_Pass(adapter or {}, scale, to_logits=True)):
+            generator = BatchGenerator(self._model, stop_tokens=stops, sampler=sampler)
+            places = generator.insert([list(map(int, prompt)) for prompt in prompts], limits)
+            written: dict[int, list[int]] = {place: [] for place in places}
+            while responses := generator.next_generated():
+                for response in responses:
+                    if response.finish_reason != "stop":
+                        written[response.uid].append(int(response.token))
+            generator.close()
+        return [written[place] for place in places]
+
     def pool(self, hidden: Causal) -> mx.array:
-        """Hidden state of each text's last token, float32 ``(n, d)``."""
+        """Hidden state of each text's last token, float32 ``(n, d)``; of the places in `said`, ``(u, d)``."""
+        if hidden.said is not None:
+            return hidden.states.reshape(-1, hidden.states.shape[-1])[hidden.said].astype(mx.float32)
         return hidden.states[mx.arange(len(hidden.last)), hidden.last].astype(mx.float32)
 
     def _run(self, tokens: mx.array, on: _Pass) -> mx.array:
+        with self._adapted(on):
+            try:
+                return self._model(tokens)
+            except _Ended as ended:
+                return ended.states
+
+    @contextmanager
+    def _adapted(self, on: _Pass) -> Iterator[None]:
+        """Within it the model's calls are those of this pass."""
         self._pass = on
         try:
-            return self._model(tokens)
-        except _Ended as ended:
-            return ended.states
+            yield
         finally:
             self._pass = None
 

@@ -25,6 +25,7 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 PREFIXES = ("bert.", "roberta.", "distilbert.", "model.")
 FILES = [
     "config.json",
+    "generation_config.json",
     "*.safetensors",
     "*.safetensors.index.json",
     "tokenizer*",
@@ -118,7 +119,16 @@ def load_decoder(name: str) -> Decoder:
         text = "\n  ".join(lines[:4] + more) or type(error).__name__
         raise BackboneError(f"{refuse}: mlx-lm cannot load it ({type(error).__name__}): {text}") from error
     sizes = [raw[key] for key in ("max_position_embeddings", "n_positions") if isinstance(raw.get(key), int)]
-    return Decoder(model, kind, name, digest_of(folder), min(sizes, default=None))
+    return Decoder(model, kind, name, digest_of(folder), min(sizes, default=None), _ends(folder, raw))
+
+
+def _ends(folder: Path, raw: Mapping[str, Any]) -> list[int]:
+    """Ids of the tokens that end a text, by its config and by `generation_config.json`, which chat models have."""
+    path = folder / "generation_config.json"
+    configs = [raw, json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else [raw]
+    found = [config.get("eos_token_id") for config in configs]
+    ids = [each for one in found for each in (one if isinstance(one, list) else [one]) if isinstance(each, int)]
+    return list(dict.fromkeys(ids))
 
 
 def mlx_lm_architectures() -> list[str]:

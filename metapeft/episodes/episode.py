@@ -72,7 +72,10 @@ class Episode:
 
     @property
     def ways(self) -> int:
-        """Classes that its units are told apart by: those of `classes`, and in tagging what is outside of all."""
+        """Classes that its units are told apart by: those of `classes`, and in tagging what is outside of all.
+
+        Without classes (generation) all rows are alike: 1.
+        """
         return len(self.classes) + (np.ndim(self.support_y) == 2)
 
     def units(self, side: str) -> tuple[np.ndarray, Sentences | None]:
@@ -83,11 +86,14 @@ class Episode:
 
         Returns:
             The classes, and for words what their sentences say; None for examples. In tagging class 0 is outside, and
-            a mention of a type that the episode lacks counts as outside here, not in the tags of the sentences.
+            a mention of a type that the episode lacks counts as outside here, not in the tags of the sentences. In
+            generation all are of class 0.
         """
         y = np.asarray(getattr(self, f"{side}_y"))
         if y.ndim == 1:
             return y, None
+        if not len(self.classes):
+            return np.zeros(len(y), np.int32), None
         tags = y[y != IGNORE]
         classes = class_of(tags)
         sentences = Sentences(np.count_nonzero(y != IGNORE, axis=1), tags)

@@ -1,6 +1,7 @@
 """Heads: classifiers on the features of a backbone, made from a support set."""
 
 from metapeft.heads.head import Head, Meta, Params, accuracy, check_labels, cross_entropy
+from metapeft.heads.language import language_head
 from metapeft.heads.linear import linear_head
 from metapeft.heads.prototype import cosine_head, euclidean_head, prototypes
 from metapeft.heads.ridge import ridge_head
@@ -15,6 +16,7 @@ __all__ = [
     "cosine_head",
     "cross_entropy",
     "euclidean_head",
+    "language_head",
     "linear_head",
     "prototypes",
     "ridge_head",

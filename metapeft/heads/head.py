@@ -10,7 +10,8 @@ import numpy as np
 from metapeft.errors import EpisodeError
 from metapeft.mlx import mx
 
-Params = dict[str, mx.array]  # {"weight": (ways, d), "bias": (ways,)}: what gradient steps change within an episode
+# {"weight": (ways, d), "bias": (ways,)}: what gradient steps change within an episode; empty for `language_head`
+Params = dict[str, mx.array]
 Meta = dict[str, mx.array]  # logarithms of positive scalars, so that every value is valid: what meta-training learns
 
 
@@ -59,6 +60,7 @@ class Head(NamedTuple):
         by_cosines: ``(near (m, n), among (n, n), labels (n,), ways) -> (m, ways)``: what `logits` of `init` gives for
             features of length 1, from their cosines to the support set and those within it. A mix of features is a mix
             of cosines, so many mixes cost little more than one. None where a head needs the features.
+        params: names of what gradient steps move.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Head(NamedTuple):
     init: Init
     logits: Callable[[Params, mx.array], mx.array]
     by_cosines: Callable[[mx.array, mx.array, mx.array, int], mx.array] | None = None
+    params: tuple[str, ...] = ("weight", "bias")
 
 
 def check_labels(labels: Any, ways: int, *, named: bool = False) -> None:

@@ -172,8 +172,9 @@ def _spread(params: Tree, given: Any, path: str) -> Tree:
         return utils.tree_map(lambda _: given, params)
     if not isinstance(params, Mapping):
         raise AdaptationError(f"{path}: is a tree, expected a number or an array")
-    strange, missing = given.keys() - params.keys(), params.keys() - given.keys()
+    # a branch without arrays needs no rates: files do not keep it
+    strange, missing = given.keys() - params.keys(), {key for key in params.keys() - given.keys() if params[key] != {}}
     if strange or missing:
         what = f"unknown {sorted(strange)}" if strange else f"missing {sorted(missing)}"
         raise AdaptationError(f"{path}: {what}; expected {sorted(params)}")
-    return {key: _spread(params[key], given[key], f"{path}.{key}") for key in params}
+    return {key: _spread(params[key], given.get(key, {}), f"{path}.{key}") for key in params}

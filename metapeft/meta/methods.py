@@ -143,10 +143,10 @@ def init_meta(
     """
     base_key, generator_key = mx.random.split(key)
     base = random_adapter(setup.learner.backbone, lora, base_key)
-    head = {"weight": mx.zeros(1), "bias": mx.zeros(1)}
+    params = {"adapter": base, "head": {name: mx.zeros(1) for name in setup.learner.head.params}}
     meta: Tree = {
         "base": base,
-        "log_rates": learned_rates({"adapter": base, "head": head}, max(steps, 1), rates),
+        "log_rates": learned_rates(params, max(steps, 1), rates),
         "head": setup.learner.head.default_meta(),
     }
     if "generator" in method.learns:
@@ -161,6 +161,14 @@ def curve(setup: Setup, method: Method, meta: Tree, item: Item, steps: int) -> t
     Returns:
         Logits ``(m, ways)`` and trainable trees, ``steps + 1`` of each.
     """
+    trees = path(setup, method, meta, item, steps)
+    logits = [setup.learner.logits(tree, item.query.hidden) for tree in trees]
+    mx.eval(logits)
+    return logits, trees
+
+
+def path(setup: Setup, method: Method, meta: Tree, item: Item, steps: int) -> list[Tree]:
+    """The trainable trees after 0, 1, … `steps` inner steps on the support set; the query set is not read."""
     learner = setup.learner
     adapter, log_rates = start(setup, meta, item.embedding)
     params = learner.start(adapter, item.support, item.ways, meta.get("head"), item.names)
@@ -170,9 +178,7 @@ def curve(setup: Setup, method: Method, meta: Tree, item: Item, steps: int) -> t
     trees = [params]
     for gradient, rate in zip(gradients, rates, strict=True):
         trees.append(utils.tree_map(lambda p, g, r: p - r * g, trees[-1], gradient, rate))
-    logits = [learner.logits(tree, item.query.hidden) for tree in trees]
-    mx.eval(logits)
-    return logits, trees
+    return trees
 
 
 # --- gradients
@@ -224,10 +230,13 @@ def multitask_gradient(setup: Setup, meta: Tree, item: Item, steps: int) -> tupl
     """
     learner = setup.learner
     name = item.task_id
+    own = {name: meta["classes"][name]} if "classes" in meta else {}
 
     def loss(meta: Tree) -> tuple[mx.array, tuple[mx.array, mx.array, mx.array]]:
-        weight = meta["classes"][name][item.classes]
-        params = {"adapter": meta["base"], "head": {"weight": weight, "bias": mx.zeros(item.ways)}}
+        head = {}  # a language model's is the same for all tasks
+        if name in own:
+            head = {"weight": meta["classes"][name][item.classes], "bias": mx.zeros(item.ways)}
+        params = {"adapter": meta["base"], "head": head}
         first = learner.logits(params, item.support.hidden)
         second = learner.logits(params, item.query.hidden)
         a = cross_entropy(first, item.support.labels, setup.label_smoothing)
@@ -235,11 +244,12 @@ def multitask_gradient(setup: Setup, meta: Tree, item: Item, steps: int) -> tupl
         total = 0.5 * (a + b) + _penalty(setup, meta["base"], item)
         return total, (a, b, accuracy(second, item.query.labels))
 
-    learned = {"base": meta["base"], "classes": {name: meta["classes"][name]}}
+    learned = {"base": meta["base"], "classes": own}
     (total, (a, b, right)), grads = mx.value_and_grad(loss)(learned)
     whole = utils.tree_map(mx.zeros_like, meta)
-    classes = {**whole["classes"], **grads["classes"]}
-    return Reading(total, a, b, right, a), {**whole, "base": grads["base"], "classes": classes}
+    if own:
+        whole["classes"] |= grads["classes"]
+    return Reading(total, a, b, right, a), {**whole, "base": grads["base"]}
 
 
 def _first_order(

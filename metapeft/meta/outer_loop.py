@@ -288,8 +288,8 @@ def _sorted(tree: Any) -> Any:
 
 
 def with_classes(meta: Tree, method: Method, tasks: Sequence[Task], width: int, key: mx.array) -> Tree:
-    """Meta-parameters with a linear head for each task, where the method learns them."""
-    if "classes" not in method.learns:
+    """Meta-parameters with a linear head for each task, where the method learns them and the tasks have classes."""
+    if "classes" not in method.learns or tasks[0].kind == "generation":
         return meta
     keys = mx.random.split(key, len(tasks))
     heads = {

@@ -13,7 +13,7 @@ from metapeft.meta.inner_loop import Examples, Learner
 from metapeft.meta.judge import figure
 from metapeft.meta.learner import Tree, adam, rates_for
 from metapeft.meta.methods import Item, Method, Setup, curve, transitions_of_item
-from metapeft.meta.states import WithFrozen
+from metapeft.meta.states import Unmixed, WithFrozen
 from metapeft.mlx import mx
 from metapeft.tasks.sampling import key_of
 
@@ -102,9 +102,11 @@ def _random_steps(
 ) -> Iterator[tuple[Learner, Tree, Examples, Examples]]:
     """The learner of a random start, its parameters after 0, 1, … `steps` steps, and the examples as it reads them."""
     network = learner.backbone
-    assert isinstance(network, WithFrozen)
+    assert isinstance(network, WithFrozen | Unmixed)
     key = mx.random.key(int(key_of("random start", number)[0] >> np.uint64(1)))
-    plain = learner._replace(backbone=network.backbone, head=linear_head(key))
+    # a language model keeps its head: a random one of the whole vocabulary is nobody's start
+    head = linear_head(key) if learner.head.params else learner.head
+    plain = learner._replace(backbone=network.backbone, head=head)
     support, query = (s._replace(hidden=s.hidden.hidden) for s in (item.support, item.query))
     params = plain.start(random_adapter(network.backbone, lora, key), support, item.ways)
     state = adam().init(params)

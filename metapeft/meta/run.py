@@ -16,6 +16,7 @@ from metapeft import atomic
 from metapeft.adapters.hypernetwork import Hypernetwork, count_numbers, hypernetwork_for
 from metapeft.adapters.lora import LoraConfig, first_layer, targets
 from metapeft.backbones.backbone import Backbone
+from metapeft.backbones.decoder import Decoder
 from metapeft.backbones.encoder import Encoder
 from metapeft.backbones.load import load_backbone
 from metapeft.backbones.mlp import make_mlp
@@ -26,7 +27,7 @@ from metapeft.episodes.sampler import EpisodeSampler
 from metapeft.episodes.tagging import TaggingSampler
 from metapeft.errors import BackboneError, EpisodeError, MetapeftError, SuiteError
 from metapeft.evaluation.intervals import bootstrap_interval
-from metapeft.heads import cosine_head, euclidean_head, ridge_head, tagger_head
+from metapeft.heads import cosine_head, euclidean_head, language_head, ridge_head, tagger_head
 from metapeft.meta import checkpoint as checkpoints
 from metapeft.meta import distributed
 from metapeft.meta.checkpoint import Checkpoint, CheckpointError
@@ -45,10 +46,10 @@ from metapeft.meta.outer_loop import (
     with_classes,
 )
 from metapeft.meta.readings import FROZEN, RANDOM, accuracies, random_curve
-from metapeft.meta.states import PoolStates, WithFrozen
+from metapeft.meta.states import PoolStates, Unmixed, WithFrozen
 from metapeft.meta.stream import EpisodeStream, Sizes, limited, sampler_of, split_tasks, too_long
 from metapeft.meta.tracking import Metrics, tracker
-from metapeft.mlx import mx
+from metapeft.mlx import mx, utils
 from metapeft.tasks.sampling import key_of
 from metapeft.tasks.suite import Suite
 from metapeft.tasks.task import Task
@@ -57,9 +58,18 @@ if TYPE_CHECKING:
     from metapeft.train import TrainConfig
 
 HEADS = {"cosine": cosine_head, "euclidean": euclidean_head, "ridge": ridge_head, "tagger": tagger_head}
-DEFAULTS_OF: dict[str, dict[str, Any]] = {"tagging": {"inner_steps": 0, "max_tokens": 96}}
-HEAD_OF = {"classification": "cosine", "points": "cosine", "tagging": "tagger"}
-METRIC_OF = {"classification": "accuracy", "points": "accuracy", "tagging": "entity F1"}
+DEFAULTS_OF: dict[str, dict[str, Any]] = {
+    "tagging": {"inner_steps": 0, "max_tokens": 96},
+    "generation": {"inner_steps": 5, "max_tokens": 512, "mix": 1.0, "shots": [5, 10], "prior_episodes": 0},
+}
+HEAD_OF = {"classification": "cosine", "points": "cosine", "tagging": "tagger", "generation": "language"}
+METRIC_OF = {
+    "classification": "accuracy",
+    "points": "accuracy",
+    "tagging": "entity F1",
+    "generation": "share of tokens said right",
+}
+KINDS_BY_DEFAULT = ("classification", "tagging", "generation")
 MLP = "mlp"
 FITTED_FROM = 10**9  # numbers of the episodes that the embedding is fitted on: training never gets there
 
@@ -91,8 +101,10 @@ class Run:
                 "nearest one\n  leave inner_steps out"
             )
         head = config.head or HEAD_OF[kind]
-        if (head == "tagger") != (kind == "tagging"):
+        if (head == "tagger") != (kind == "tagging") or (head == "language") != (kind == "generation"):
             raise MetapeftError(f"head={head} does not fit tasks of kind {kind}: leave it out")
+        if kind == "generation" and (config.mix != 1 or config.keep):
+            raise MetapeftError("mix= and keep= are about features that are compared; a language model has none")
         _, tasks = split_tasks(tasks, config.exclude)
         self.validation, self.training = _validation_split(tasks, config.validation, config.training)
         self.settings = settings_of(config) | {
@@ -314,7 +326,9 @@ class Run:
         for task in (*self.training, *self.validation):
             name, (cut, lost) = task.config.task_id, too_long(task, config.max_tokens)
             if cut:
-                said = f"{cut} sentences at {config.max_tokens} tokens (max_tokens=), {lost} mentions lie beyond"
+                said = f"{cut} rows at {config.max_tokens} tokens (max_tokens=)" + f", {lost} mentions lie beyond" * (
+                    task.kind == "tagging"
+                )
                 self._say(f"cut         {name}: {said}")
         self._say(f"method      {config.method} on {config.backbone}; parameters: {sizes}")
         self._say(f"out         {self.out}")
@@ -366,13 +380,17 @@ class Run:
         The episodes are none of those that chose the checkpoint; the tasks are the same.
         """
         steps = self.config.inner_steps if self.method.steps else 0
-        frozen = self.setup._replace(
-            learner=self.setup.learner._replace(backbone=WithFrozen(self.backbone, 0.0)), hypernetwork=None
-        )
-        curves: dict[str, list[list[float]]] = {f"learned ({self.config.method})": [], FROZEN: [], RANDOM: []}
-        learned, prototype, random = curves.values()
         meta = checkpoint.state.meta
         still = {name: branch for name, branch in meta.items() if name != "generator"}
+        frozen = self.setup._replace(hypernetwork=None)
+        if isinstance(self.setup.learner.backbone, WithFrozen):
+            frozen = frozen._replace(learner=self.setup.learner._replace(backbone=WithFrozen(self.backbone, 0.0)))
+            name = FROZEN
+        else:
+            still |= {"base": utils.tree_map(mx.zeros_like, still["base"])}
+            name = "frozen model"
+        curves: dict[str, list[list[float]]] = {f"learned ({self.config.method})": [], name: [], RANDOM: []}
+        learned, prototype, random = curves.values()
         for task in self.validation:
             for episode in self._validation_sampler(task, 20_000).episodes(0, self.config.validation_episodes):
                 item = item_of(episode, task, self.states, checkpoint.embedder, names=self.config.names == "always")
@@ -400,8 +418,14 @@ def with_defaults(config: TrainConfig, kind: str) -> TrainConfig:
 
 
 def learner_of(backbone: Backbone, lora: LoraConfig, head: str, mix: float) -> Learner:
-    """The learner of a run: frozen features beside adapted ones, and a head by its name in `HEADS`."""
+    """The learner of a run: a head by its name in `HEADS` on frozen features beside adapted ones.
+
+    With the head ``language`` it is the backbone's own, on adapted states alone.
+    """
     depth = first_layer(backbone, dict.fromkeys(targets(backbone, lora), {}))
+    if head == "language":
+        assert isinstance(backbone, Decoder)  # `tasks_and_backbone` saw to it
+        return Learner(Unmixed(backbone), language_head(backbone), lora.scale, depth)
     return Learner(WithFrozen(backbone, mix), HEADS[head](), lora.scale, depth)
 
 
@@ -409,11 +433,11 @@ def tasks_and_backbone(suite: Suite, name: str, seed: int, kind: str | None = No
     """The tasks of a suite that a backbone can run, opened, and the backbone.
 
     `mlp` is a random network for points, of the dimension that most of the suite's points tasks have. `kind` says which
-    of the others; None: classification where there is any, else tagging.
+    of the others; None: the first of `KINDS_BY_DEFAULT` that the suite has.
 
     Raises:
         SuiteError: there are none, or the suite was tokenized for another backbone.
-        BackboneError: the backbone cannot read word by word, and the tasks are of kind tagging.
+        BackboneError: the backbone cannot read word by word, and the tasks are of kind tagging; or it writes no text.
     """
     if name == MLP:
         tasks = [suite.load(task.id) for task in suite.tasks if task.kind == "points"]
@@ -424,13 +448,15 @@ def tasks_and_backbone(suite: Suite, name: str, seed: int, kind: str | None = No
         return [task for task in tasks if task.config.input_dim == dims], make_mlp(dims, seed=seed)
     check_tokenizer(suite, name)
     kinds = {task.kind for task in suite.tasks}
-    kind = kind or ("tagging" if "classification" not in kinds and "tagging" in kinds else "classification")
+    kind = kind or next((each for each in KINDS_BY_DEFAULT if each in kinds), KINDS_BY_DEFAULT[0])
     tasks = [suite.load(task.id) for task in suite.tasks if task.kind == kind]
     if not tasks:
         raise SuiteError(f"{suite.path}: no {kind} task for backbone={name}; points need backbone=mlp")
     backbone = load_backbone(name)
     if kind == "tagging" and not isinstance(backbone, Encoder):
         raise BackboneError(f"backbone '{name}' is no encoder: tagging reads words with what follows them")
+    if kind == "generation" and not isinstance(backbone, Decoder):
+        raise BackboneError(f"backbone '{name}' writes no text: kind generation needs a causal language model")
     return tasks, backbone
 
 

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metapeft.backbones.backbone import Adapter, Backbone
+from metapeft.backbones.decoder import Decoder
 from metapeft.backbones.encoder import Encoded, Encoder
 from metapeft.backbones.packing import places_of, read_by_unit
 from metapeft.episodes.episode import Episode
 from metapeft.heads.head import unit
 from metapeft.meta.inner_loop import Examples
 from metapeft.mlx import mx
-from metapeft.tasks.padding import gather_x, gather_y
+from metapeft.tasks.padding import gather_x, gather_y, prompts_with_targets
 from metapeft.tasks.pool import IGNORE
 from metapeft.tasks.task import Task
 
@@ -77,6 +78,37 @@ class WithFrozen:
     def pool(self, hidden: Beside) -> mx.array:
         """Both features as one of length 1, float32 ``(n, hidden_size)``: see `beside`."""
         return beside(hidden.frozen, unit(self.backbone.pool(hidden.hidden)), self.mix)
+
+
+@dataclass(frozen=True)
+class Unmixed:
+    """A backbone whose features are the adapted ones alone, on hidden states as those of `WithFrozen`.
+
+    What a language model says next is a matter of its last state as it is; there is no cosine to be mixed.
+
+    Args:
+        backbone: the network.
+    """
+
+    backbone: Backbone
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "backbone":
+            raise AttributeError(name)
+        return getattr(self.backbone, name)
+
+    def prefix(self, x: Any, lengths: Any = None, depth: int = 0) -> Beside:
+        """As `Backbone.prefix`; the frozen features are computed here too."""
+        hidden = self.backbone.prefix(x, lengths, depth)
+        return Beside(hidden, frozen_features(self.backbone, hidden, depth))
+
+    def suffix(self, hidden: Beside, adapter: Adapter | None = None, scale: float = 1.0, depth: int = 0) -> Any:
+        """As `Backbone.suffix`; the frozen features are left behind."""
+        return self.backbone.suffix(hidden.hidden, adapter, scale, depth)
+
+    def pool(self, hidden: Any) -> mx.array:
+        """The backbone's own features."""
+        return self.backbone.pool(hidden)
 
 
 def frozen_features(backbone: Backbone, hidden: Any, depth: int) -> mx.array:
@@ -153,6 +185,11 @@ class PoolStates:
             query_task: where its query set comes from; None for the same task.
         """
         query_task = query_task or support_task
+        if support_task.kind == "generation":
+            side = "support" if query_task.one_pool else "query"
+            return self.written(support_task, "support", episode.support_rows), self.written(
+                query_task, side, episode.query_rows
+            )
         classes, sentences = episode.units("support")
         support = self.examples(support_task, "support", episode.support_rows, classes)._replace(sentences=sentences)
         side = "support" if query_task.one_pool else "query"
@@ -191,6 +228,29 @@ class PoolStates:
             hidden = self.backbone.enter(mx.array(joined), places, self.depth)
         return Examples(Beside(hidden, frozen), mx.array(np.asarray(labels, np.int32)))
 
+    def written(self, task: Task, side: str, rows: np.ndarray) -> Examples:
+        """Rows of a pool of kind generation: prompts with their targets, whose tokens are the labels.
+
+        Args:
+            task: the task.
+            side: ``support`` or ``query``.
+            rows: row ids ``(n,)``.
+        """
+        assert isinstance(self.backbone, Decoder)  # `tasks_and_backbone` saw to it
+        rows = np.asarray(rows)
+        tokens, lengths, starts = self._texts(task, side, rows)
+        # each target's tokens are said by the states one place before them
+        places = np.arange(tokens.shape[1])
+        said = np.flatnonzero((places >= starts[:, None] - 1) & (places < lengths[:, None] - 1))
+        hidden = self.backbone.prefix(tokens, lengths, self.depth)._replace(said=mx.array(said.astype(np.int32)))
+        frozen = mx.array(self.features(task, side, rows))
+        return Examples(Beside(hidden, frozen), mx.array(tokens.reshape(-1)[said + 1]))
+
+    def _texts(self, task: Task, side: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        assert isinstance(self.backbone, Decoder)
+        ends = self.backbone.ends[:1]
+        return prompts_with_targets(self._pool(task, side), rows, ends, task.pad_id, self.max_tokens)
+
     def names(self, task: Task, classes: np.ndarray) -> Beside | None:
         """Hidden states of the names of classes ``(ways,)``; None where the task has none."""
         if task.names is None:
@@ -219,7 +279,10 @@ class PoolStates:
             return self._blocks[key]
         pool = self._pool(task, side)
         rows = np.arange(index * BLOCK, min((index + 1) * BLOCK, len(pool)))
-        x, lengths = gather_x(pool, rows, task.pad_id, self.max_tokens)
+        if pool.kind == "generation":
+            x, lengths, _ = self._texts(task, side, rows)
+        else:
+            x, lengths = gather_x(pool, rows, task.pad_id, self.max_tokens)
         hidden = self.backbone.prefix(x, lengths, self.depth)
         units, first = np.arange(len(rows) + 1), None
         if pool.kind == "tagging":

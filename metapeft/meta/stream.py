@@ -39,15 +39,15 @@ class EpisodeStream:
     """Episodes by number, from tasks weighted so that a large family does not drown the rest.
 
     Args:
-        tasks: with classes or tags; others are an error.
+        tasks: of any kind.
         sizes: of the episodes.
         seed: another seed, other episodes.
         curriculum: admits tasks and shots by step; None: all tasks and the shots of `sizes`.
         max_tokens: longer texts are cut here.
 
     Raises:
-        EpisodeError: no task, a task without classes, or one that cannot give an episode of two classes with one
-            support and one query example each.
+        EpisodeError: no task, or one that cannot give an episode of two classes with one support and one query
+            example each (without classes: of one support and one query example).
     """
 
     def __init__(
@@ -63,10 +63,6 @@ class EpisodeStream:
         if not self.tasks:
             raise EpisodeError("there is no task to draw episodes from")
         for task in self.tasks:
-            if not task.has_classes and task.kind != "tagging":
-                raise EpisodeError(
-                    f"task '{task.config.task_id}' is of kind {task.kind}: it has no classes to tell apart"
-                )
             sampler_of(task, 2, min(sizes.shots), sizes.query, max_tokens)
         self._seed, self._key = seed, sampling.key_of("stream", seed)
 
@@ -110,8 +106,8 @@ def sampler_of(
     Args:
         task: with classes or tags.
         ways: classes of an episode, or types of entities.
-        shots: support examples of a class, or mentions of a type.
-        query: query examples a class, or sentences a type.
+        shots: support examples of a class, or mentions of a type; without classes, of the episode.
+        query: query examples a class, or sentences a type; without classes, of the episode.
         max_tokens: longer texts are cut here.
         seed: of the sampler.
 
@@ -122,6 +118,10 @@ def sampler_of(
         return _tagging_sampler(task, ways, shots, query, max_tokens, seed)
     sides = sides_of(task)
     only = TaskDistribution([task], suite_hash=_stable_hash(task))
+    if not task.has_classes:
+        k = min(shots, len(task.support) - task.one_pool)
+        q = min(query, len(task.query) - k * task.one_pool)
+        return EpisodeSampler(only, k, q, seed=seed, max_tokens=max_tokens)
     for w in range(min(ways, sides.classes), 1, -1):
         for k in range(shots, 0, -1):
             for q in range(query, 0, -1):
@@ -192,10 +192,13 @@ def limited(task: Task, rows: int) -> Task:
 
 
 def too_long(task: Task, max_tokens: int | None) -> tuple[int, int]:
-    """How many sentences of a tagging task are cut at so many tokens, and how many mentions begin beyond; else 0, 0."""
-    if task.kind != "tagging" or max_tokens is None:
+    """How many rows of words or of prompts and targets are cut at so many tokens, and how many mentions lie beyond."""
+    if task.kind not in ("tagging", "generation") or max_tokens is None:
         return 0, 0
     pools = [task.support] if task.one_pool else [task.support, task.query]
+    if task.kind == "generation":
+        lengths = [np.maximum(pool.x.lengths(), pool.y.lengths()) for pool in pools]  # type: ignore[union-attr]
+        return sum(int(np.count_nonzero(each > max_tokens)) for each in lengths), 0
     cut = sum(np.count_nonzero(pool.x.lengths() > max_tokens) for pool in pools if isinstance(pool.x, Ragged))
     types = task.config.num_classes
     lost = sum(mention_counts(pool, types).sum() - mention_counts(pool, types, max_tokens).sum() for pool in pools)
@@ -209,7 +212,7 @@ def with_rows(task: Task, support: np.ndarray, query: np.ndarray | None) -> Task
         if len(kept) == len(pool):
             return pool
         x, y = (_rows(part, kept) for part in (pool.x, pool.y))
-        return Pool(pool.kind, x, y)
+        return Pool(pool.kind, x, y, kept if pool.rows is None else pool.rows[kept])
 
     first = cut(task.support, support)
     second = None if query is None else cut(task.query, query)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from metapeft.tasks.pool import IGNORE, Pool, Ragged
@@ -41,6 +43,41 @@ def pad_rows(
     out = np.full(inside.shape, fill, np.int32)
     out[inside] = ragged.values[(starts[:, None] + columns)[inside]]
     return out, lengths.astype(np.int32)
+
+
+def prompts_with_targets(
+    pool: Pool, rows: np.ndarray, end: Sequence[int], fill: int, max_tokens: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Prompts of a pool of kind generation, each with its target and the end of a text behind it.
+
+    Args:
+        pool: where the rows lie.
+        rows: row ids ``(n,)``.
+        end: tokens that end a text, one or none.
+        fill: what stands to the right of a row's end.
+        max_tokens: longest prompt, and longest target: of a longer prompt the middle is left out, since it ends with
+            what is asked for, and of a longer target the end.
+
+    Returns:
+        Tokens ``(n, length)`` int32, lengths ``(n,)`` int32, and where each target begins ``(n,)`` int32.
+    """
+    assert isinstance(pool.x, Ragged) and isinstance(pool.y, Ragged)
+    prompts = [without_middle(pool.x.row(int(row)), max_tokens) for row in rows]
+    targets = [np.append(pool.y.row(int(row))[:max_tokens], end) for row in rows]
+    starts = np.array([len(prompt) for prompt in prompts], np.int32)
+    lengths = starts + np.array([len(target) for target in targets], np.int32)
+    out = np.full((len(rows), int(lengths.max(initial=1))), fill, np.int32)
+    for line, prompt, target in zip(out, prompts, targets, strict=True):
+        line[: len(prompt)], line[len(prompt) : len(prompt) + len(target)] = prompt, target
+    return out, lengths, starts
+
+
+def without_middle(row: np.ndarray, longest: int | None) -> np.ndarray:
+    """A row ``(length,)`` of at most so many tokens: a longer one loses its middle, three quarters stand before it."""
+    if longest is None or len(row) <= longest:
+        return row
+    tail = longest // 4
+    return np.concatenate([row[: longest - tail], row[len(row) - tail :]])
 
 
 def gather_x(

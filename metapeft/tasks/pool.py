@@ -44,11 +44,13 @@ class Pool:
         x: token ids as `Ragged` int32 (text kinds), or points ``(n, input_dim)`` float32.
         y: class ids ``(n,)`` int32 (classification, points); `Ragged` int32 otherwise: tagging has one tag id a
             token of ``x`` (`IGNORE` off first pieces), generation has the target's token ids.
+        rows: of a part of a suite's pool, which of its rows these are ``(n,)``; None for all, in their order.
     """
 
     kind: Kind
     x: Ragged | np.ndarray
     y: Ragged | np.ndarray
+    rows: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)

@@ -374,3 +374,54 @@ def test_an_architecture_that_wants_another_package(tmp_path: Path, monkeypatch:
     folder = write(tmp_path / "model", "llama")
     monkeypatch.setattr("mlx_lm.utils.load_model", leave)
     assert "mlx-lm cannot load it (SystemExit)" in refused(folder)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "lfm2"])
+def test_what_it_writes_is_what_its_passes_say(kind: str, tmp_path: Path) -> None:
+    backbone = load_backbone(str(write(tmp_path, kind)))
+    assert isinstance(backbone, Decoder)
+    adapter = adapter_for(backbone)
+    prompts = [[1, 2, 3], [4, 5, 6, 7, 8, 9], [10]]
+    wanted = []
+    for prompt in prompts:
+        text = list(prompt)
+        for _ in range(5):
+            hidden = backbone.suffix(backbone.prefix(np.array([text]), np.array([len(text)])), adapter, 0.5)
+            text.append(int(mx.argmax(backbone.logits(hidden)[0, -1])))
+        wanted.append(text[len(prompt) :])
+    assert backbone.write(prompts, adapter, 0.5, most=5) == wanted
+    assert [len(text) for text in backbone.write(prompts, adapter, 0.5, most=[1, 2, 3])] == [1, 2, 3]
+    backbone.ends = (wanted[0][2],)
+    assert backbone.write(prompts[:1], adapter, 0.5, most=5) == [wanted[0][: wanted[0].index(wanted[0][2])]]
+    assert backbone.write([], adapter) == []
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    backbone = load_backbone(str(write(tmp_path, "llama")))
+    assert isinstance(backbone, Decoder)
+    with pytest.raises(BackboneError, match="an empty prompt"):
+        backbone.write([[1], []])
+    with pytest.raises(BackboneError, match="have 66 tokens, it reads 64"):
+        backbone.write([[1] * 60, [1]], most=6)
+
+
+def test_single_states_and_chosen_places(tmp_path: Path) -> None:
+    backbone = load_backbone(str(write(tmp_path, "gemma2")))  # its head caps logits
+    assert isinstance(backbone, Decoder)
+    hidden = backbone.suffix(backbone.prefix(TOKENS, LENGTHS))
+    said = hidden._replace(said=mx.array([0, 10, 28]))
+    logits = backbone.vocabulary_logits(backbone.pool(said))
+    near(np.array(logits), np.array(backbone.logits(hidden)).reshape(-1, backbone.vocab_size)[[0, 10, 28]])
+
+
+@pytest.mark.parametrize(
+    ("config", "generation", "ends"), [({}, None, ()), ({"eos_token_id": 3}, {"eos_token_id": [4, 3]}, (3, 4))]
+)
+def test_the_tokens_that_end_a_text(config: dict, generation: dict | None, ends: tuple, tmp_path: Path) -> None:
+    folder = write(tmp_path, "llama")
+    known = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(known | config))
+    if generation is not None:
+        (folder / "generation_config.json").write_text(json.dumps(generation))
+    backbone = load_backbone(str(folder))
+    assert isinstance(backbone, Decoder) and backbone.ends == ends

@@ -65,8 +65,15 @@ def test_smaller_episodes_where_a_task_has_less() -> None:
 def test_what_a_stream_refuses() -> None:
     with pytest.raises(EpisodeError, match="there is no task"):
         EpisodeStream([])
-    with pytest.raises(EpisodeError, match="'told' is of kind generation"):
-        EpisodeStream([generation_task()])
+
+
+def test_a_task_without_classes_gives_what_it_can() -> None:
+    task = generation_task()
+    rows = len(task.support)
+    episode, _ = EpisodeStream([task], Sizes(shots=(2,), query=3)).episode(5)
+    assert (len(episode.support_x), len(episode.query_x), episode.ways) == (2, 3, 1)
+    sampler = sampler_of(task, 2, 10 * rows, 1000)
+    assert (sampler.k_shot, sampler.query_size) == (rows, len(task.query))
 
 
 def test_tasks_are_split_by_id_or_family() -> None:

@@ -4,7 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metapeft.tasks import IGNORE, Pool, Ragged
-from metapeft.tasks.padding import bucket_length, gather_x, gather_y, pad_rows
+from metapeft.tasks.padding import (
+    bucket_length,
+    gather_x,
+    gather_y,
+    pad_rows,
+    prompts_with_targets,
+    without_middle,
+)
 from tests.tasks.made_tasks import generation_pool, ragged
 
 
@@ -54,3 +61,25 @@ def test_targets_are_labels_or_padded_tokens():
     assert y.shape == (2, 18)
     assert y[0].tolist() == [2] * 3 + [IGNORE] * 15
     assert y[1].tolist() == [19] * 18
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(st.integers(1, 99), min_size=0, max_size=40), st.integers(1, 30))
+def test_a_row_loses_its_middle_and_keeps_both_ends(values: list[int], longest: int) -> None:
+    row = np.array(values, np.int32)
+    cut = without_middle(row, longest)
+    assert len(cut) == min(len(row), longest)
+    tail = longest // 4
+    if len(row) > longest:
+        assert cut.tolist() == values[: longest - tail] + values[len(values) - tail :]
+    else:
+        assert cut.tolist() == values
+
+
+def test_targets_stand_behind_their_prompts_with_the_end_of_a_text() -> None:
+    pool = Pool("generation", ragged([[1, 2, 3], [4]]), ragged([[7], [8, 9]]))
+    tokens, lengths, starts = prompts_with_targets(pool, np.array([1, 0]), [5], 0)
+    assert tokens.tolist() == [[4, 8, 9, 5, 0], [1, 2, 3, 7, 5]]
+    assert (lengths.tolist(), starts.tolist()) == ([4, 5], [1, 3])
+    tokens, lengths, _ = prompts_with_targets(pool, np.array([0, 1]), [], 0, max_tokens=1)
+    assert (tokens.tolist(), lengths.tolist()) == ([[1, 7], [4, 8]], [2, 2])
