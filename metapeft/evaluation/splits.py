@@ -21,7 +21,9 @@ class Split(BaseModel):
 
     name: str
     description: str
-    kind: Literal["classification", "tagging"] = Field(default="classification", description="kind of its tasks")
+    kind: Literal["classification", "tagging", "generation"] = Field(
+        default="classification", description="kind of its tasks"
+    )
     track: Track = Field(description="what the test promises: see `protocol.check_apart`")
     test: Annotated[list[str], Field(min_length=1)] = Field(description="tasks or families to test on")
     validation: Annotated[list[str], Field(min_length=1)] = Field(description="tasks or families to validate on")

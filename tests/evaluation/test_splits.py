@@ -10,8 +10,9 @@ import pytest
 from metapeft.errors import EpisodeError, RecipeError
 from metapeft.evaluation.splits import Split, parts_of, read_split, split_names
 from metapeft.recipes import registry
+from metapeft.recipes.schema import SyntheticSource
 
-KINDS = {"classification": ("classification", "points"), "tagging": ("tagging",)}
+KINDS = {"classification": ("classification", "points"), "tagging": ("tagging",), "generation": ("generation",)}
 FAMILIES = {"a": "f", "b": "f", "c": "g", "d": "h"}
 
 
@@ -33,7 +34,8 @@ def test_shipped_splits_know_their_tasks(name: str) -> None:
     tasks = planned(name if name in registry.recipe_names() else "all", shipped.kind)
     parts = parts_of(shipped, {task: each.family for task, each in tasks.items()})
     assert parts.missing == []
-    assert not {task for task in parts.test if task.startswith("syn_")}  # a test on real tasks
+    # a test on real tasks; generation is tried on synthetic ones, for the backbone that ships was made from such texts
+    assert {task.startswith("syn_") for task in parts.test} == {shipped.kind == "generation"}
 
 
 @pytest.mark.parametrize("name", [name for name in split_names() if name.startswith("families_")])
@@ -46,6 +48,25 @@ def test_a_held_out_family_and_its_sources_are_seen_nowhere(name: str) -> None:
     assert not {each.task.source.identity for each in test} & {each.task.source.identity for each in seen}
     real = {task for task, each in planned().items() if each.family == test[0].family and not task.startswith("syn_")}
     assert set(parts.test) == real  # all of the family is tested
+
+
+def test_what_generation_is_tested_on_is_told_nowhere_else() -> None:
+    """Neither the tables nor the dialogues of the test, nor those of another task that draws from all tables."""
+    parts = parts_of(
+        read_split("generation_domains"),
+        {task: each.family for task, each in planned("synthetic_text", "generation").items()},
+    )
+
+    def told(task: str) -> tuple[str, str]:
+        source = planned("synthetic_text", "generation")[task].task.source
+        assert isinstance(source, SyntheticSource)
+        return source.generator, source.params.get("domain", "any")
+
+    tested, validated, seen = ({told(task) for task in own} for own in (parts.test, parts.validation, parts.training))
+    assert len(tested) == 4
+    assert not tested & (validated | seen)
+    assert ("sql", "any") not in validated | seen
+    assert len([task for task in parts.training if task.startswith("syn_sql_")]) == 8
 
 
 def test_what_is_not_named_is_trained_on() -> None:
