@@ -34,6 +34,21 @@ def nearest_targets(support: Sequence[str], targets: Sequence[str], query: Seque
     """
     if not support or len(support) != len(targets):
         raise ValueError(f"one target a support text, and at least one: got {len(support)} and {len(targets)}")
+    near = similarities(support, query)
+    return [targets[int(values.argmax())] for values in near]
+
+
+def similarities(support: Sequence[str], query: Sequence[str]) -> np.ndarray:
+    """Cosines of the TF-IDF of each query text and each support text, as `nearest_targets` has them.
+
+    Args:
+        support: texts, ``(n,)``, at least one.
+        query: texts, ``(m,)``.
+
+    Returns:
+        float64 ``(m, n)``, rounded to nine places but for the query's length, by which no row is divided: within a row
+        order and ties are those of the cosines.
+    """
     counts = [Counter(_words(text)) for text in support]
     texts_with = Counter(word for count in counts for word in count)
     columns = {word: index for index, word in enumerate(texts_with)}
@@ -48,7 +63,7 @@ def nearest_targets(support: Sequence[str], targets: Sequence[str], query: Seque
     table = np.stack([vector(count) for count in counts])
     table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
     # rounded: texts that are equal but for their length must tie
-    return [targets[int(np.round(table @ vector(Counter(_words(text))), 9).argmax())] for text in query]
+    return np.array([np.round(table @ vector(Counter(_words(text))), 9) for text in query]).reshape(-1, len(support))
 
 
 def _words(text: str) -> list[str]:
