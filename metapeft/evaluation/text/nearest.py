@@ -39,15 +39,15 @@ def nearest_targets(support: Sequence[str], targets: Sequence[str], query: Seque
 
 
 def similarities(support: Sequence[str], query: Sequence[str]) -> np.ndarray:
-    """Cosines of the TF-IDF of each query text and each support text, as `nearest_targets` has them.
+    """How near each support text is to each query text: what `nearest_targets` goes by.
 
     Args:
         support: texts, ``(n,)``, at least one.
         query: texts, ``(m,)``.
 
     Returns:
-        float64 ``(m, n)``, rounded to nine places but for the query's length, by which no row is divided: within a row
-        order and ties are those of the cosines.
+        float64 ``(m, n)``, each row times the length of its query's vector: within a row, order and ties
+        are those of cosines.
     """
     counts = [Counter(_words(text)) for text in support]
     texts_with = Counter(word for count in counts for word in count)

@@ -99,7 +99,7 @@ def test_a_template_is_found_again(template: str, head: str, tail: str) -> None:
 
 
 def test_lines_that_all_texts_share_stay_theirs_where_a_blank_line_says_so() -> None:
-    texts = [f"def f{place}():\n    return 1\n    return result" for place in range(3)]
+    texts = [f"import os\ndef f{place}():\n    return 1\n    return result" for place in range(3)]
     assert shared([f"Mend.\n\n{text}\n\nMended:\n" for text in texts]) == ("Mend.\n\n", "\n\nMended:\n")
 
 
