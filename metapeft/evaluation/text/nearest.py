@@ -34,6 +34,21 @@ def nearest_targets(support: Sequence[str], targets: Sequence[str], query: Seque
     """
     if not support or len(support) != len(targets):
         raise ValueError(f"one target a support text, and at least one: got {len(support)} and {len(targets)}")
+    near = similarities(support, query)
+    return [targets[int(values.argmax())] for values in near]
+
+
+def similarities(support: Sequence[str], query: Sequence[str]) -> np.ndarray:
+    """How near each support text is to each query text: what `nearest_targets` goes by.
+
+    Args:
+        support: texts, ``(n,)``, at least one.
+        query: texts, ``(m,)``.
+
+    Returns:
+        float64 ``(m, n)``, each row times the length of its query's vector: within a row, order and ties
+        are those of cosines.
+    """
     counts = [Counter(_words(text)) for text in support]
     texts_with = Counter(word for count in counts for word in count)
     columns = {word: index for index, word in enumerate(texts_with)}
@@ -48,7 +63,7 @@ def nearest_targets(support: Sequence[str], targets: Sequence[str], query: Seque
     table = np.stack([vector(count) for count in counts])
     table /= np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-12)
     # rounded: texts that are equal but for their length must tie
-    return [targets[int(np.round(table @ vector(Counter(_words(text))), 9).argmax())] for text in query]
+    return np.array([np.round(table @ vector(Counter(_words(text))), 9) for text in query]).reshape(-1, len(support))
 
 
 def _words(text: str) -> list[str]:

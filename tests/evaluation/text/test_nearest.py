@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metapeft.evaluation.text.nearest import nearest_targets
+from metapeft.evaluation.text.nearest import nearest_targets, similarities
 
 SUPPORT = [
     "Return the sum of a list of numbers.",
@@ -55,3 +55,10 @@ def test_a_support_text_is_answered_by_one_of_the_same_proportions(support: list
 def test_every_support_text_needs_a_target(support: list[str], targets: list[str]) -> None:
     with pytest.raises(ValueError, match="one target a support text"):
         nearest_targets(support, targets, ["a"])
+
+
+def test_similarities_order_the_support_texts_of_each_query() -> None:
+    near = similarities(["red", "red green", "blue"], ["red", "green blue", "white"])
+    assert near.shape == (3, 3) and near.argmax(axis=1).tolist() == [0, 2, 0]
+    assert near[0, 0] > near[0, 1] > near[0, 2] == 0 and not near[2].any()
+    assert similarities(["red"], []).shape == (0, 1)
