@@ -1,6 +1,6 @@
-"""GELU and softmax without transcendental functions.
+"""GELU, SiLU and softmax without transcendental functions.
 
-On the CPU MLX computes exp, tanh and erf one element at a time: 35 to 60 times the price of an addition. Both
+On the CPU MLX computes exp, tanh and erf one element at a time: 35 to 60 times the price of an addition. All
 functions here use one form, ``(1 / p(t)) ** 16`` with a polynomial p: it needs additions, multiplications and one
 division, decays to zero by itself, so it needs no clamp (a clamp must look for NaN, which costs more than all the
 rest), and it cannot overflow. The coefficients are minimax fits by reweighted least squares; the errors stated are of
@@ -39,6 +39,11 @@ def softmax(scores: mx.array) -> mx.array:
     return _compiled_softmax(scores)
 
 
+def silu(x: mx.array) -> mx.array:
+    """x / (1 + exp(-x)) (Elfwing et al. 2017)."""
+    return _compiled_silu(x) if on_cpu() else nn.silu(x)
+
+
 @mx.custom_function
 def _gelu(x: mx.array) -> mx.array:
     a = mx.abs(x)
@@ -58,12 +63,13 @@ def _erfc(a: mx.array) -> mx.array:
 
 
 @mx.custom_function
-def _exp_of_minus(t: mx.array) -> mx.array:
+def exp_of_minus(t: mx.array) -> mx.array:
+    """exp(-t) for t >= 0."""
     return _minus_16(_polynomial(EXP, t))
 
 
-@_exp_of_minus.vjp
-def _exp_of_minus_vjp(t: mx.array, cotangent: mx.array, output: mx.array) -> mx.array:
+@exp_of_minus.vjp
+def exp_of_minus_vjp(t: mx.array, cotangent: mx.array, output: mx.array) -> mx.array:
     return -cotangent * output
 
 
@@ -91,10 +97,27 @@ def _minus_16(x: mx.array) -> mx.array:
 
 
 def _softmax(scores: mx.array) -> mx.array:
-    weights: Any = _exp_of_minus(mx.stop_gradient(mx.max(scores, axis=-1, keepdims=True)) - scores)
+    weights: Any = exp_of_minus(mx.stop_gradient(mx.max(scores, axis=-1, keepdims=True)) - scores)
     return weights / mx.sum(weights, axis=-1, keepdims=True)
+
+
+@mx.custom_function
+def _sigmoid(x: mx.array) -> mx.array:
+    small: Any = exp_of_minus(mx.abs(x))
+    return mx.where(x >= 0, 1.0, small) / (1.0 + small)
+
+
+@_sigmoid.vjp
+def _sigmoid_vjp(x: mx.array, cotangent: mx.array, output: mx.array) -> mx.array:
+    return cotangent * output * (1.0 - output)
+
+
+def _silu(x: mx.array) -> mx.array:
+    sigmoid: Any = _sigmoid(x)
+    return x * sigmoid
 
 
 # Eager code runs these as fused kernels; inside a transformation or another compiled function MLX inlines them.
 _compiled_gelu: Any = mx.compile(_gelu)
 _compiled_softmax: Any = mx.compile(_softmax)
+_compiled_silu: Any = mx.compile(_silu)

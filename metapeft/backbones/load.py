@@ -21,6 +21,8 @@ from metapeft.errors import BackboneError, did_you_mean
 from metapeft.mlx import mx
 
 NANO = Path(__file__).parent / "nano"
+PICO = Path(__file__).parent / "pico"
+EMBEDDED = {"nano": NANO, "pico": PICO}
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 PREFIXES = ("bert.", "roberta.", "distilbert.", "model.")
 FILES = [
@@ -41,7 +43,7 @@ def load_backbone(name: str) -> Backbone:
     """Load a frozen network.
 
     Args:
-        name: "nano" (embedded), a folder with ``config.json`` and safetensors, or a Hub id.
+        name: "nano" or "pico" (embedded), a folder with ``config.json`` and safetensors, or a Hub id.
 
     Returns:
         The backbone. On the CPU its weights are float32 (half precision is far slower there), elsewhere as stored.
@@ -168,8 +170,8 @@ def folder_of(name: str) -> Path:
     Raises:
         BackboneError: there is no such folder, and no such model on the Hub or in the cache.
     """
-    if name == "nano":
-        return NANO
+    if name in EMBEDDED:
+        return EMBEDDED[name]
     path = Path(name).expanduser()
     if path.suffix in PICKLES:
         raise BackboneError(_pickle(name))

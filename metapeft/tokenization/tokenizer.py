@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 EMBEDDED = Path(__file__).parent / "default"
+PICO = Path(__file__).parent.parent / "backbones" / "pico"  # a language model's folder has its tokenizer
 CHUNK = 2_000  # texts handed to the tokenizer at once: bounds memory, costs no speed
 
 
@@ -28,7 +29,7 @@ class LoadedTokenizer:
     """A tokenizer and what a suite's manifest says of it.
 
     Attributes:
-        name: as the user gave it; "default" for the embedded one.
+        name: as the user gave it; "default" and "pico" are embedded.
         sha256: digest of its serialized form: equal digests give equal ids.
         pad_id: id that fills the end of a row.
         vocab_size: ids are below this number.
@@ -57,15 +58,15 @@ class Tokens:
 
 
 def load_tokenizer(name: str = "default") -> LoadedTokenizer:
-    """Load a tokenizer by name: "default" (embedded), a local folder or tokenizer.json, or a Hub id.
+    """Load a tokenizer by name: "default" or "pico" (embedded), a local folder or tokenizer.json, or a Hub id.
 
     Raises:
         SourceError: it is not there, or it has no fast (Rust) form.
     """
     from tokenizers import Tokenizer
 
-    if name == "default":
-        folder = EMBEDDED
+    if name in ("default", "pico"):
+        folder = EMBEDDED if name == "default" else PICO
     elif Path(name).exists():
         folder = Path(name) if Path(name).is_dir() else Path(name).parent
     else:

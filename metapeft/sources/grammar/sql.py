@@ -140,20 +140,24 @@ def _subset(draw: Draw, table: Table) -> Table:
                  {name: table.numbers[name] for name in numbers}, table.owner, table.owner_names)  # fmt: skip
 
 
+def row_of(draw: Draw, table: Table, difficulty: float, linked: bool = False) -> Row:
+    """A row about some columns of a table: `text`, `target`, `schema`, `database`; linked: with a table of owners."""
+    table = _subset(draw, table)
+    if linked and draw.chance(0.2 + 0.6 * difficulty):
+        query: Query = _join
+    else:
+        query = draw.any(HARD if draw.chance(0.8 * difficulty) else EASY)
+    question, target = query(draw, table, draw.any(tuple(table.texts)), draw.any(tuple(table.numbers)))
+    schema, database = _database(draw, table, linked)
+    return {"text": question, "target": target, "schema": schema, "database": database}
+
+
 def sql_maker(params: SqlParams) -> Callable[[Draw, str], Row]:
     """A function that makes a question and its query, from a source of chance; it has no use for a label."""
     domains = tuple(TABLES) if params.domain == "any" else (params.domain,)
 
     def make(draw: Draw, label: str) -> Row:
-        table = _subset(draw, TABLES[draw.any(domains)])
-        linked = params.tables == 2
-        if linked and draw.chance(0.2 + 0.6 * params.difficulty):
-            query: Query = _join
-        else:
-            query = draw.any(HARD if draw.chance(0.8 * params.difficulty) else EASY)
-        question, target = query(draw, table, draw.any(tuple(table.texts)), draw.any(tuple(table.numbers)))
-        schema, database = _database(draw, table, linked)
-        return {"text": question, "target": target, "schema": schema, "database": database}
+        return row_of(draw, TABLES[draw.any(domains)], params.difficulty, linked=params.tables == 2)
 
     return make
 
