@@ -49,7 +49,12 @@ class EvaluateConfig(BaseModel):
     ways: int = Field(default=5, ge=2, description="classes of an episode, or all of a task that has fewer")
     query: int = Field(default=5, ge=1, description="query examples a class; twice as many in two-way episodes")
     episodes: int = Field(default=600, ge=2, description="episodes a task and number of shots")
-    steps: int = Field(default=0, ge=0, le=10, description="gradient steps that auto may take beside none")
+    steps: int = Field(
+        default=0, ge=0, le=10, description="gradient steps that auto may take beside none; where texts are written: 5"
+    )
+    allow_code_execution: bool = Field(
+        default=False, description="run the programs and queries that are written, confined (docs/execution.md)"
+    )
     random_steps: int = Field(default=5, ge=1, le=10, description="Adam steps of the random start")
     control_episodes: int = Field(
         default=100, ge=2, description="episodes of the random start, the shuffled embedding and the baselines, at most"

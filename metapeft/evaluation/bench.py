@@ -302,7 +302,7 @@ def cell_of(
         for name, value in own_f1.items():
             f1.setdefault(name, []).append(value)
         if number < sizes.curve_episodes:
-            for name, curve in _curves(opened, item, episode.index, sizes.tuned["random"]).items():
+            for name, curve in curves_of(opened, item, episode.index, sizes.tuned["random"]).items():
                 for what, values in curve._asdict().items():
                     curves[what].setdefault(name, []).append([values[step] for step in CURVE_STEPS])
         note(number + 1)
@@ -379,7 +379,7 @@ def _controls(opened: Opened, task: Task, episode: Episode, item: Item, sizes: S
     right: dict[str, float] = {}
     mix = opened.facts["mix"]
     if generated := _generated(opened):
-        other = item._replace(embedding=_stranger(opened, task, episode.index))
+        other = item._replace(embedding=stranger(opened, task, episode.index))
         logits = read(opened.setup, opened.method, opened.meta, other, generated, {})
         swapped, _ = _right(opened, other, logits)
         right |= {name.replace("hypernetwork", "shuffled"): value for name, value in swapped.items()}
@@ -394,14 +394,14 @@ def _controls(opened: Opened, task: Task, episode: Episode, item: Item, sizes: S
     return right
 
 
-def _stranger(opened: Opened, task: Task, index: int) -> mx.array:
+def stranger(opened: Opened, task: Task, index: int) -> mx.array:
     """The embedding of a training episode, drawn by the number of the episode."""
     library = opened.checkpoint.library
     drawn = sampling.fold(sampling.key_of("stranger", task.config.task_id), index)
     return mx.array(library[int(sampling.below(drawn, len(library))[0])])
 
 
-def _curves(opened: Opened, item: Item, number: int, rate: float) -> dict[str, Curve]:
+def curves_of(opened: Opened, item: Item, number: int, rate: float) -> dict[str, Curve]:
     """Accuracy and losses after 0, 1, … 10 steps from the learned starts and from a random one; no names."""
     most = CURVE_STEPS[-1]
     item = item._replace(names=None)

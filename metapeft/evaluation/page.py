@@ -27,6 +27,7 @@ thead th:first-child { background: #eee; z-index: 1; }
 tr.whole > * { background: #f4f4f4; font-weight: 600; }
 tr.group > th:first-child { background: #e4e4e4; border-right: 0; max-width: none; }
 tr.group > th > span { position: sticky; left: 0.55rem; display: block; max-width: calc(100vw - 4.5rem); }
+.written { white-space: pre-wrap; overflow-wrap: anywhere; min-width: 18rem; }
 .target { white-space: nowrap; }
 .note { min-width: 14rem; }
 .verdict { white-space: nowrap; font-weight: 700; }

@@ -51,7 +51,8 @@ def by_shots(cells: Sequence[Cell], mix: float) -> list[str]:
                     drawn.setdefault(family, {}).setdefault(name, {})[count] = _percent(samples)
     said = "Mean over a family's tasks, with 95 % intervals. Each panel has its own scale."
     metric = tables.metric_of(cells)
-    xlabel = "examples a class" if metric == tables.ACCURACY else "mentions a type, or sentences"
+    counted = {tables.ACCURACY: "examples a class", tables.F1: "mentions a type, or sentences"}
+    xlabel = counted.get(metric, "examples")
     return [f"<h2>{tables.capital(metric)} by shots</h2>", element("p", said), *_lines(drawn, xlabel, shots, metric)]
 
 
@@ -73,7 +74,7 @@ def by_steps(cells: Sequence[Cell], mix: float) -> list[str]:
     if not drawn:
         return []
     said = "Mean over a family's tasks and shots, with 95 % intervals. Each panel has its own scale."
-    kinds, metric = ["", *["figures"] * (len(tables.ADAPTATION) - 2)], tables.metric_of(cells)
+    kinds, metric = ["", *["figures"] * (len(tables.ADAPTATION) - 2)], tables.curve_metric(cells)
     lines = [row([tables.short(text, mix) for text in line], kinds) for line in tables.adaptation(cells)]
     return [
         f"<h2>{tables.capital(metric)} by gradient steps</h2>",

@@ -40,6 +40,18 @@ METHODS = {
     "single task": "the same for one training task, chosen on the validation tasks",
     "mean adapter": "the generated adapters of the training episodes averaged: one for all tasks",
 }
+WRITERS = {  # where texts are written
+    "frozen": "the language model as it is, given the prompt",
+    "in context": "the same with support examples before the prompt, the nearest last, on the first episodes only",
+    "random": "a random adapter after a few gradient steps, on the first episodes only",
+    "auto": "frozen, static or hypernetwork, whichever has the least loss on support examples left out",
+    "nearest example": "the target of the support row whose text is nearest",
+    "lead-3": "the first three sentences of the text",
+    "lead-k": "as many first sentences as the support set's targets have, by their median",
+    "oracle extract": "sentences of the text chosen by looking at the target: what copying can reach",
+    "copied input": "the text as it stands",
+    "gold": "the target itself: below 100 where tests or databases find it wrong",
+}
 HOW = (
     "Every method reads the same episodes. An interval is a 95 % percentile bootstrap over episodes; over several "
     "tasks it is resampled within each, so it speaks of these tasks and not of tasks in general. p is of a paired "
@@ -87,6 +99,7 @@ def markdown(result: Result) -> str:
     metric = tables.metric_of(cells)
     lines += ["", f"## {tables.capital(metric)}", "", "%, ± half the width of a 95 % interval.", ""]
     lines += accuracy_lines(cells, result["rows"], mix)
+    lines += written_sections(cells, tables.columns(cells, mix))
     if mentions := tables.mention_lines(cells, tables.columns(cells, mix)):
         lines += ["", "## All mentions together", "", *_grid(tables.MENTIONS, mentions)]
     lines += ["", "## What auto chose", "", *chosen_lines(cells)]
@@ -112,6 +125,19 @@ def accuracy_lines(cells: Sequence[tables.Cell], rows: Sequence[dict[str, Any]],
     body = [[c["task"], str(c["ways"]), str(c["shots"]), *own] for c, own in zip(cells, figures, strict=True)]
     bold = [[f"mean of {tasks} tasks", "", shots, *own] for shots, tasks, *own in means]
     return _grid(["task", "ways", "shots", *names], body) + _grid_rows(bold, "**")
+
+
+def written_sections(cells: Sequence[tables.Cell], names: Sequence[str]) -> list[str]:
+    """Lines of Markdown: what a score is, all figures of written texts, and the first text of each task."""
+    if not (scores := tables.score_lines(cells)):
+        return []
+    head, figures = tables.figure_table(cells, names)
+    lines = ["", "The score of a task:", "", *(f"- {_plain(line)}" for line in scores)]
+    lines += ["", "## Every figure of what was written", "", "%, means over episodes.", "", *_grid(head, figures)]
+    lines += ["", "## What was written", "", "The first text of the first episode."]
+    for task, texts in tables.written_lines(cells, names):
+        lines += ["", f"### {_plain(task)}", "", *_grid(["method", "text"], [list(each) for each in texts])]
+    return lines
 
 
 def chosen_lines(cells: Sequence[tables.Cell]) -> list[str]:
@@ -163,6 +189,7 @@ def html(result: Result) -> str:
     parts += [f"<h2>{metric} of every method on every task</h2>", *_heat_maps(result)]
     parts += ["<h2>Success criteria by family</h2>", _criteria_table(result, whole=False)]
     parts += ["<h2>Full table</h2>", _full_table(result)]
+    parts += _written(result)
     if mentions := tables.mention_lines(result["cells"], tables.columns(result["cells"], result["mix"])):
         kinds = ["figures", "", *["figures"] * 4]
         lines = [row(line, kinds) for line in mentions]
@@ -245,6 +272,24 @@ def _full_table(result: Result) -> str:
     return note + table(head, lines, kinds, label="Full table")
 
 
+def _written(result: Result) -> list[str]:
+    """What a score is, all figures of written texts, and the first text of each task."""
+    cells, names = result["cells"], tables.columns(result["cells"], result["mix"])
+    if not (scores := tables.score_lines(cells)):
+        return []
+    head, figures = tables.figure_table(cells, names)
+    kinds = ["figures", "", *["figures"] * (len(head) - 3)]
+    parts = ["<h2>What the score is</h2>", *(element("p", line) for line in scores)]
+    parts += ["<h2>Every figure of what was written</h2>", element("p", "%, means over episodes.")]
+    parts.append(table(head, [row(line, kinds) for line in figures], kinds, label="Every figure"))
+    parts += ["<h2>What was written</h2>", element("p", "The first text of the first episode.")]
+    for task, texts in tables.written_lines(cells, names):
+        parts.append(element("h3", task))
+        lines = [row(list(each), ["written"]) for each in texts]
+        parts.append(table(["method", "text"], lines, label=task))
+    return parts
+
+
 # --- both ---------------------------------------------------------------------------------------
 
 
@@ -272,8 +317,10 @@ def _apart(result: Result) -> list[str]:
         )
         lines.append(f"Rows left out because training or validation has their text: {said or 'none'}.")
     if cut := result.get("cut"):
-        said = "; ".join(f"{name}: {rows} sentences, {lost} mentions beyond" for name, (rows, lost) in cut.items())
-        lines.append(f"Sentences cut at the tokens of training, and mentions that begin beyond, in no figure: {said}.")
+        said = "; ".join(
+            f"{name}: {rows}" + f", {lost} mentions beyond" * (lost > 0) for name, (rows, lost) in cut.items()
+        )
+        lines.append(f"Rows cut at the tokens of training, and mentions that begin beyond, in no figure: {said}.")
     if unchecked := result["unchecked"]:
         lines.append(
             f"{len(unchecked)} training tasks are in none of the suites that were given, so no text, source or family "
@@ -335,4 +382,5 @@ def _methods(result: Result) -> list[tuple[str, str]]:
     names = tables.columns(result["cells"], result["mix"])
     shown = {name.removesuffix(tables.NAMES).partition(",")[0] for name in names}
     shown |= {f"…{tables.NAMES}" for name in names if name.endswith(tables.NAMES)}
-    return [(name, about) for name, about in METHODS.items() if name in shown]
+    known = METHODS | (WRITERS if tables.metric_of(result["cells"]) == tables.SCORE else {})
+    return [(name, about) for name, about in known.items() if name in shown]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from metapeft.evaluation.bench import (
     sampler,
     validation_episodes,
 )
+from metapeft.evaluation.generation.bench import rate_of_random, written_cell
 from metapeft.evaluation.plots import matplotlib
 from metapeft.evaluation.protocol import (
     Origin,
@@ -56,6 +57,7 @@ from metapeft.tasks.task import Task
 if TYPE_CHECKING:
     from metapeft.evaluate import EvaluateConfig
 
+WRITE_STEPS = 5  # inner steps of a start that writes, where steps= does not say
 LEAST_NEW = 0.8  # of a test task's rows must be new, or it is no other corpus
 _PARTS = ("training", "validation")
 
@@ -81,6 +83,7 @@ class Evaluation:
         self.suite = suites[0]
         kind = read_facts(config.checkpoint).get("kind", "classification")  # those of before November 2026 have none
         tasks, self.home, backbone = tasks_of_suites(suites, config.backbone, 0, kind)
+        self.writes = kind == "generation"
         if config.sentences and kind != "tagging":
             raise EpisodeError("sentences= is for checkpoints that tag words; say how many examples a class: shots=")
         if twice := sorted({*config.shots} & {*config.sentences}):
@@ -104,6 +107,7 @@ class Evaluation:
         self.settings = settings_of(config, facts) | {"suites": [suite.sha256 for suite in suites]}
         self.out = Path(config.out) if config.out else default_out(config)
         self.sizes = Sizes(**{name: getattr(config, name) for name in Sizes._fields if name != "tuned"})
+        self.cell_of = self._written_cell if self.writes else self._labelled_cell
         self.prior: Prior | None = None
         self.tuned: list[dict[str, Any]] = []
 
@@ -119,7 +123,7 @@ class Evaluation:
                 f"unchecked   {len(self.unchecked)} training tasks are in none of the suites (more=), so nothing was "
                 f"compared with them: {', '.join(self.unchecked)}"
             )
-        if config.baselines:
+        if config.baselines or self.writes:
             self._tune()
         cells: list[Cell] = []
         self.test = [limited(task, config.rows) for task in self.test]
@@ -128,7 +132,8 @@ class Evaluation:
             self.cut[name] = cut, lost = too_long(task, longest)
             if cut:
                 print(
-                    f"{name}: {cut} sentences are cut at {longest} tokens, as in training; {lost} mentions begin beyond"
+                    f"{name}: {cut} rows are cut at {longest} tokens, as in training"
+                    + f"; {lost} mentions begin beyond" * (task.kind == "tagging")
                 )
             sizes: list[tuple[int, By]] = [(shots, "mentions") for shots in config.shots]
             for sentences in config.sentences:
@@ -159,7 +164,10 @@ class Evaluation:
         if kept.get("settings") != self.settings:
             print("tuning      baselines, on the validation tasks", flush=True)
             learner, lora = self.opened.setup.learner, self.opened.lora
-            lines = tuned(self._validation_items(), learner, lora, self.sizes.random_steps)
+            if self.writes:
+                lines = [rate_of_random(self.opened, self.validation, self.sizes, self.config.prior_episodes)]
+            else:
+                lines = tuned(self._validation_items(), learner, lora, self.sizes.random_steps)
             kept = json.loads(json.dumps({"settings": self.settings, "tuned": lines}))
             atomic.write_text(path, atomic.canonical_json(kept))
         self.tuned = kept["tuned"]
@@ -181,8 +189,6 @@ class Evaluation:
             cell = json.loads(path.read_text(encoding="utf-8"))
             if cell.get("settings") == settings:
                 return cell
-        if self.prior is None:
-            self.prior = prior_of(self.opened, self.validation, self.sizes, self.config.prior_episodes)
         began, said = time.perf_counter(), 0.0
 
         def note(done: int) -> None:
@@ -194,7 +200,7 @@ class Evaluation:
                 said = now
 
         drawn = sampler(self.opened, task, shots, self.sizes, TEST_SEED + self.sizes.seed, by)
-        cell = cell_of(self.opened, task, shots, self.sizes, self.prior, note, by) | {
+        cell = self.cell_of(task, shots, by, note) | {
             "track": self.tracks[task.config.task_id],
             "episodes_sha256": episodes_sha256(drawn.episodes(0, self.sizes.episodes)),
             "settings": settings,
@@ -202,6 +208,16 @@ class Evaluation:
         text = atomic.canonical_json(cell)
         atomic.write_text(path, text)
         return json.loads(text)  # as a second run reads it: the order of methods is that of the file
+
+    def _labelled_cell(self, task: Task, shots: int, by: By, note: Callable[[int], None]) -> Cell:
+        if self.prior is None:
+            self.prior = prior_of(self.opened, self.validation, self.sizes, self.config.prior_episodes)
+        return cell_of(self.opened, task, shots, self.sizes, self.prior, note, by)
+
+    def _written_cell(self, task: Task, shots: int, by: By, note: Callable[[int], None]) -> Cell:
+        config, home = self.config, self.home[task.config.task_id]
+        execution = {"steps": config.steps or WRITE_STEPS, "allow_code_execution": config.allow_code_execution}
+        return written_cell(self.opened, home, task, shots, self.sizes, note=note, **execution)
 
     def _tracks(self, facts: dict[str, Any]) -> dict[str, Track]:
         """How far each test task is from training; refuses what breaks the promise."""
@@ -335,6 +351,8 @@ def settings_of(config: EvaluateConfig, facts: dict[str, Any]) -> dict[str, Any]
         "apart",
     }
     settings = config.model_dump(exclude=watching) | {"checkpoint": facts["settings"], "step": facts["step"]}
+    if not config.allow_code_execution:  # most results have nothing to run
+        del settings["allow_code_execution"]
     if config.baselines:
         settings["tried"] = TRIED
     if config.apart:

@@ -5,7 +5,8 @@ A cell is what one task and number of shots gave::
     {"task": str, "family": str, "track": str, "ways": int, "shots": int, "query": int, "similarity": float,
      "gradient_steps": int,                                       # behind its figures, without cross-validation of auto
      "seconds": float, "peak_memory_bytes": int,                  # wall-clock; the most that MLX held at once
-     "metric": "accuracy" or "entity F1",                         # accuracy where it is missing
+     "metric": "accuracy", "entity F1" or "score",                # accuracy where it is missing
+     "primary": {"metric": str, "why": str, …},                   # of a score: which figure of the task it is
      "accuracy": {method: [that figure of each episode, 0 to 1]},   # controls and baselines have the first ones only
      "mentions": {method: [right, found, gold]},                 # tagging: of all episodes together
      "curves": {method: [[accuracy after each of "curve_steps"] of each episode]},   # or {}
@@ -31,15 +32,17 @@ Cell = dict[str, Any]
 STARTS = ("static", "hypernetwork", "shuffled")
 BASELINES = ("head only", "nearest neighbour", "tf-idf", "fine-tune, 10 steps", "fine-tune, 50 steps")
 OF_WORDS = ("structured nearest neighbour", "gazetteer")  # baselines where words are tagged
+# where texts are written
+OF_TEXTS = ("in context", "nearest example", "lead-3", "lead-k", "oracle extract", "copied input", "gold")
 # adapters of other checkpoints, which `scripts/benchmark_heldout.py` puts beside
 RIVALS = ("multitask", "multitask, auto", "single task", "single task, auto")
 NAMES = " + names"  # ends the name of a method for which the classes' names are examples too
 FACTS = ("task", "family", "track", "ways", "shots", "query", "similarity")
-ACCURACY, F1 = "accuracy", "entity F1"
+ACCURACY, F1, SCORE = "accuracy", "entity F1", "score"
 
 
 def metric_of(cells: Sequence[Cell]) -> str:
-    """What the figures of cells are: `ACCURACY` or `F1`. Cells of one result have one."""
+    """What the figures of cells are: `ACCURACY`, `F1` or `SCORE`. Cells of one result have one."""
     return cells[0].get("metric", ACCURACY) if cells else ACCURACY
 
 
@@ -47,6 +50,8 @@ def shots_as_text(cells: Sequence[Cell], shots: int) -> str:
     """What a number of shots counts, such as ``5 examples a class``."""
     if metric_of(cells) == ACCURACY:
         what, of = "example", " a class"
+    elif metric_of(cells) == SCORE:
+        what, of = "example", ""
     elif any(cell["shots"] == shots and cell.get("by") == "sentences" for cell in cells):
         what, of = "sentence", ""
     else:
@@ -69,11 +74,51 @@ def mention_lines(cells: Iterable[Cell], names: Sequence[str]) -> list[list[str]
     return lines
 
 
+def curve_metric(cells: Sequence[Cell]) -> str:
+    """What curves over gradient steps show: texts are not written anew after each."""
+    metric = metric_of(cells)
+    return "share of target tokens said right" if metric == SCORE else metric
+
+
+def score_lines(cells: Iterable[Cell]) -> list[str]:
+    """What the score of each task is, and why; empty where texts are not written."""
+    said = {c["task"]: f"{c['task']}: {c['primary']['metric']}. {c['primary']['why']}" for c in cells if "primary" in c}
+    return list(said.values())
+
+
+def figure_table(cells: Sequence[Cell], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Every figure of written texts, in %: head, and a line a cell and method; no line where texts are not written."""
+    own = [cell for cell in cells if "figures" in cell]
+    metrics = list(dict.fromkeys(metric for cell in own for metric in cell["figures"]))
+    lines = []
+    for cell in own:
+        for name in names:
+            means = [cell["figures"].get(metric, {}).get(name) for metric in metrics]
+            if any(mean is not None for mean in means):
+                lines.append(
+                    [cell["task"], str(cell["shots"]), name, *("" if m is None else percent(m) for m in means)]
+                )
+    return ["task", "shots", "method", *metrics], lines
+
+
+def written_lines(cells: Iterable[Cell], names: Sequence[str]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The first text that was asked for on each task: the task, and what each method wrote, the target first."""
+    found = []
+    for cell in cells:
+        if "outputs" in cell:
+            written = cell["outputs"]["written"]
+            said = [("target", cell["outputs"]["targets"][0])]
+            said += [(name, written[name][0]) for name in names if name in written and name != "gold"]
+            found.append((f"{cell['task']}, {shots_as_text([cell], cell['shots'])}", said))
+    return found
+
+
 def columns(cells: Sequence[Cell], mix: float) -> list[str]:
     """The methods that a table shows: starts at the mix of training, without and with names, then baselines."""
     shown = ["frozen", *(f"{start}, mix {mix:g}" for start in STARTS), "random", "auto"]
+    shown += sorted({n for c in cells for n in c["accuracy"] if metric_of([c]) == SCORE and " steps, mix" in n})
     shown += [f"{name}{NAMES}" for name in shown if name != "random"]
-    shown += [*BASELINES, *OF_WORDS, f"mean adapter, mix {mix:g}", *RIVALS]
+    shown += [*BASELINES, *OF_WORDS, *OF_TEXTS, f"mean adapter, mix {mix:g}", *RIVALS]
     return [name for name in shown if any(name in cell["accuracy"] for cell in cells)]
 
 

@@ -69,7 +69,7 @@ def random_curve(
     """
     return [
         figure(plain.logits(params, query.hidden), query)
-        for plain, params, _, query in _random_steps(learner, lora, item, steps, number, rate)
+        for plain, params, _, query in random_steps(learner, lora, item, steps, number, rate)
     ]
 
 
@@ -79,7 +79,7 @@ def random_after(
     """As `random_curve`, read after these steps alone: to read costs more than to step where the query set is large."""
     return {
         taken: figure(plain.logits(params, query.hidden), query)
-        for taken, (plain, params, _, query) in enumerate(_random_steps(learner, lora, item, max(steps), number, rate))
+        for taken, (plain, params, _, query) in enumerate(random_steps(learner, lora, item, max(steps), number, rate))
         if taken in steps
     }
 
@@ -89,7 +89,7 @@ def random_reading(
 ) -> Curve:
     """As `random_curve`, with the losses."""
     out = Curve([], [], [])
-    for plain, params, support, query in _random_steps(learner, lora, item, steps, number, rate):
+    for plain, params, support, query in random_steps(learner, lora, item, steps, number, rate):
         logits = plain.logits(params, query.hidden)
         out.accuracy.append(figure(logits, query))
         out.support_loss.append(float(plain.loss(params, support)))
@@ -97,7 +97,7 @@ def random_reading(
     return out
 
 
-def _random_steps(
+def random_steps(
     learner: Learner, lora: LoraConfig, item: Item, steps: int, number: int, rate: float
 ) -> Iterator[tuple[Learner, Tree, Examples, Examples]]:
     """The learner of a random start, its parameters after 0, 1, … `steps` steps, and the examples as it reads them."""
