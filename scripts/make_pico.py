@@ -32,6 +32,10 @@ from metapeft.mlx import mx, optim, utils
 WIDTH, BLOCKS, HEADS, INNER, VOCABULARY = 192, 4, 4, 384, 2_048
 EPS, THETA, POSITIONS = 1e-5, 10_000.0, 1_024
 PAD, BOS, EOS = 0, 1, 2
+CHAT = (
+    "{{ bos_token }}{% for message in messages %}{{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+)
 SPECIAL = ["<pad>", "<bos>", "<eos>"]
 ROW = 192  # tokens of a packed row, and the longest document
 SAVE = 120.0  # seconds between two saves
@@ -308,6 +312,7 @@ def write(config: Config, weights: Weights) -> None:
     names = dict(zip(("pad_token", "bos_token", "eos_token"), SPECIAL, strict=True))
     told = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": POSITIONS, **names}
     told["clean_up_tokenization_spaces"] = False
+    told["chat_template"] = CHAT  # mlx-lm asks for one: what it renders is a prompt and its target, as learned here
     (folder / "tokenizer_config.json").write_text(json.dumps(told, indent=2) + "\n")
     size = sum(file.stat().st_size for file in folder.iterdir())
     print(f"wrote     {folder}, {size / 1e6:.2f} MB", flush=True)

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from metapeft import build, evaluate, train
-from metapeft.backbones.load import load_backbone
+from metapeft.adapters.export import save_mlx_lm
+from metapeft.backbones.decoder import Decoder
+from metapeft.backbones.load import PICO, load_backbone
 from metapeft.evaluation.bench import Sizes, open_checkpoint, sampler
 from metapeft.evaluation.generation.starts import adapters_of, candidates_of, choose, held_out_losses
 from metapeft.evaluation.report import html
 from metapeft.meta.outer_loop import item_of
+from metapeft.mlx import mx, utils
 from metapeft.tasks.suite import Suite
 
 RECIPE = """
@@ -164,3 +167,19 @@ def test_what_does_not_fit(suite: Path, tmp_path: Path, capsys: pytest.CaptureFi
     others = [each for each in RUN if each.partition("=")[0] != option.partition("=")[0]]
     assert train.main([f"suite={suite}", f"out={tmp_path}", *others, option]) != 0
     assert said in capsys.readouterr().err
+
+
+def test_an_adapter_opens_in_mlx_lm_and_writes_the_same(suite: Path, checkpoint: Path, tmp_path: Path) -> None:
+    import mlx_lm
+
+    opened = open_checkpoint(str(checkpoint), load_backbone("pico"))
+    key = mx.random.key(0)  # an adapter that changes what is written
+    adapter = utils.tree_map(lambda factor: factor + mx.random.normal(factor.shape, key=key), opened.meta["base"])
+    save_mlx_lm(adapter, opened.backbone, opened.lora.scale, tmp_path / "adapter")
+    model, tokenizer, *_ = mlx_lm.load(str(PICO), adapter_path=str(tmp_path / "adapter"))
+    prompt = Suite(suite).load("sql_clinic").query.x.row(0).tolist()  # type: ignore[union-attr]
+    assert isinstance(opened.backbone, Decoder)
+    (own,) = opened.backbone.write([prompt], adapter, opened.lora.scale, most=8)
+    assert own != opened.backbone.write([prompt], most=8)[0]
+    theirs = mlx_lm.generate(model, tokenizer, prompt=prompt, max_tokens=8)
+    assert tokenizer.decode(own) == theirs
