@@ -61,7 +61,11 @@ class BuildConfig(BaseModel):
     )
     tasks: Names = Field(default=[], description="build these tasks only")
     files: dict[str, str] = Field(default={}, description="folders of your own for `kind: files` sources")
-    tokenizer: str = Field(default="default", description="default (embedded), a local folder, or a Hub id")
+    tokenizer: str | None = Field(
+        default=None,
+        description="default or pico (embedded), a local folder, or a Hub id; without it pico's where every task is of "
+        "kind generation, which the lower-casing default would spoil, else the default",
+    )
     leaks: Literal["drop", "keep"] = Field(default="drop", description="query rows that the leak audit finds")
     episodes: EpisodeOverrides = Field(default=EpisodeOverrides(), description="episode defaults of every task")
     force: bool = Field(default=False, description="build even when nothing changed")
@@ -116,7 +120,9 @@ def _build_plan(config: BuildConfig, *, synthetic: bool) -> int:
     start = time.perf_counter()
     plan = registry.plan(config.recipe, only=config.tasks or None, synthetic=synthetic)
     overrides = {key: value for key, value in config.episodes.model_dump().items() if value is not None}
-    order = Order(plan, config.tokenizer, dict(config.files), config.leaks, overrides)
+    writes = all(planned.task.kind == "generation" for planned in plan.tasks)
+    tokenizer = config.tokenizer or ("pico" if writes else "default")
+    order = Order(plan, tokenizer, dict(config.files), config.leaks, overrides)
     _check_files(config, plan)
     out = Path(config.out) if config.out else Path("runs/suites") / plan.name
     if config.out and plan.synthetic and config.data == "auto":

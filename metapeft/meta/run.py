@@ -456,7 +456,9 @@ def tasks_and_backbone(suite: Suite, name: str, seed: int, kind: str | None = No
     if kind == "tagging" and not isinstance(backbone, Encoder):
         raise BackboneError(f"backbone '{name}' is no encoder: tagging reads words with what follows them")
     if kind == "generation" and not isinstance(backbone, Decoder):
-        raise BackboneError(f"backbone '{name}' writes no text: kind generation needs a causal language model")
+        raise BackboneError(
+            f"backbone '{name}' writes no text: kind generation needs a causal language model, such as backbone=pico"
+        )
     return tasks, backbone
 
 
