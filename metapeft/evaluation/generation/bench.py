@@ -60,6 +60,7 @@ from metapeft.tokenization.tokenizer import LoadedTokenizer, encode_texts, load_
 
 IN_CONTEXT = "in context"
 LONG = 50  # Adam steps of the long fine-tune
+KEPT = 20  # rows whose texts a result holds
 SPARE = 8  # tokens beyond one and a half times the longest support target
 
 
@@ -87,8 +88,8 @@ def written_cell(
         note: told how many episodes are done, for progress.
 
     Returns:
-        A cell, see `tables`, with ``primary`` (metric and why), ``figures`` (mean of every metric and method) and
-        ``outputs`` (what was written in the first episode, by method, beside prompt and target).
+        A cell, see `tables`, with ``primary`` (metric and why), ``figures`` (mean of every metric and method),
+        ``style`` and ``outputs``: prompts, targets and what each method wrote in the first episodes.
     """
     began = time.perf_counter()
     drawn = sampler(opened, task, shots, sizes, TEST_SEED + sizes.seed)
@@ -152,11 +153,8 @@ def written_cell(
             metric: {name: float(np.nanmean(each)) if np.isfinite(each).any() else None for name, each in own.items()}
             for metric, own in means.items()
         },
-        "outputs": {
-            "prompts": [row.prompt for row in asked[0]],
-            "targets": [row.target for row in asked[0]],
-            "written": {name: own[0] for name, own in wrote.items()},
-        },
+        "style": style,
+        "outputs": _kept(asked, wrote),
         "macro_f1": {},
         "curves": curves["accuracy"],
         "support_loss": curves["support_loss"],
@@ -253,6 +251,16 @@ def _in_context(
     shown = prompts_with_examples(support, query, style=style, budget=budget, count=count)
     x = encode_texts(tokenizer, [prompt.text for prompt in shown], budget).x
     return write(opened, tokenizer, [x.row(place).tolist() for place in range(len(x))], {}, most)
+
+
+def _kept(asked: Sequence[Sequence[Reference]], wrote: dict[str, list[list[str]]]) -> dict[str, Any]:
+    """Rows of the first episodes, `KEPT` at most: what was asked, what should be written and what was."""
+    rows = [row for own in asked for row in own][:KEPT]
+    return {
+        "prompts": [row.prompt for row in rows],
+        "targets": [row.target for row in rows],
+        "written": {name: [text for own in texts for text in own][:KEPT] for name, texts in wrote.items()},
+    }
 
 
 def _by_episode(
