@@ -55,6 +55,9 @@ class EvaluateConfig(BaseModel):
     allow_code_execution: bool = Field(
         default=False, description="run the programs and queries that are written, confined (docs/execution.md)"
     )
+    samples: int = Field(
+        default=0, ge=0, le=100, description="programs drawn for each row of the first episodes, for pass@k; 0: none"
+    )
     random_steps: int = Field(default=5, ge=1, le=10, description="Adam steps of the random start")
     control_episodes: int = Field(
         default=100, ge=2, description="episodes of the random start, the shuffled embedding and the baselines, at most"

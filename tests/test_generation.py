@@ -94,7 +94,7 @@ def test_resuming_gives_the_same_numbers(suite: Path, checkpoint: Path, tmp_path
 @pytest.fixture(scope="module")
 def result(suite: Path, checkpoint: Path) -> dict[str, Any]:
     out = suite.parent / "read"
-    argv = [f"suite={suite}", f"checkpoint={checkpoint}", f"out={out}", *READ, "allow_code_execution=true"]
+    argv = [f"suite={suite}", f"checkpoint={checkpoint}", f"out={out}", *READ, "allow_code_execution=true", "samples=2"]
     assert evaluate.main(argv) == 0
     return json.loads((out / "result.json").read_text())
 
@@ -112,6 +112,8 @@ def test_every_method_writes_on_the_same_episodes(result: dict[str, Any]) -> Non
         assert sum(cell["chosen"]["auto"].values()) == 3
         assert set(cell["curves"]) == {"static, mix 1", "hypernetwork, mix 1", "random"}
         assert np.isfinite(cell["query_loss"]["static, mix 1"]).all()
+    assert set(queries["figures"]["pass@2 of 2 samples"]) == {"frozen", "auto"}
+    assert "pass@1 of 2 samples" not in extracts["figures"]
     assert {"oracle extract", "lead-3"} <= set(extracts["accuracy"]) - set(queries["accuracy"])
 
 

@@ -84,6 +84,8 @@ class Evaluation:
         kind = read_facts(config.checkpoint).get("kind", "classification")  # those of before November 2026 have none
         tasks, self.home, backbone = tasks_of_suites(suites, config.backbone, 0, kind)
         self.writes = kind == "generation"
+        if config.samples and not (self.writes and config.allow_code_execution):
+            raise EpisodeError("samples= is for programs that may run: it needs allow_code_execution=true")
         if config.sentences and kind != "tagging":
             raise EpisodeError("sentences= is for checkpoints that tag words; say how many examples a class: shots=")
         if twice := sorted({*config.shots} & {*config.sentences}):
@@ -216,8 +218,17 @@ class Evaluation:
 
     def _written_cell(self, task: Task, shots: int, by: By, note: Callable[[int], None]) -> Cell:
         config, home = self.config, self.home[task.config.task_id]
-        execution = {"steps": config.steps or WRITE_STEPS, "allow_code_execution": config.allow_code_execution}
-        return written_cell(self.opened, home, task, shots, self.sizes, note=note, **execution)
+        return written_cell(
+            self.opened,
+            home,
+            task,
+            shots,
+            self.sizes,
+            steps=config.steps or WRITE_STEPS,
+            allow_code_execution=config.allow_code_execution,
+            samples=config.samples,
+            note=note,
+        )
 
     def _tracks(self, facts: dict[str, Any]) -> dict[str, Track]:
         """How far each test task is from training; refuses what breaks the promise."""
@@ -352,7 +363,7 @@ def settings_of(config: EvaluateConfig, facts: dict[str, Any]) -> dict[str, Any]
     }
     settings = config.model_dump(exclude=watching) | {"checkpoint": facts["settings"], "step": facts["step"]}
     if not config.allow_code_execution:  # most results have nothing to run
-        del settings["allow_code_execution"]
+        del settings["allow_code_execution"], settings["samples"]
     if config.baselines:
         settings["tried"] = TRIED
     if config.apart:

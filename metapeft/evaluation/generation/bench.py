@@ -43,6 +43,7 @@ from metapeft.evaluation.bench import (
 from metapeft.evaluation.generation.baselines import baselines
 from metapeft.evaluation.generation.prompts import prompts_with_examples
 from metapeft.evaluation.generation.rows import Reference, Style, references, style_and_domain
+from metapeft.evaluation.generation.samples import pass_at_k_by_problem
 from metapeft.evaluation.generation.scoring import primary_metric, score
 from metapeft.evaluation.generation.starts import adapters_of, candidates_of, choose, held_out_losses
 from metapeft.evaluation.generation.stop import trim
@@ -54,12 +55,14 @@ from metapeft.meta.select import Candidate
 from metapeft.mlx import mx
 from metapeft.tasks.padding import without_middle
 from metapeft.tasks.pool import Ragged
+from metapeft.tasks.sampling import key_of
 from metapeft.tasks.suite import Suite
 from metapeft.tasks.task import Task
 from metapeft.tokenization.tokenizer import LoadedTokenizer, encode_texts, load_tokenizer
 
 IN_CONTEXT = "in context"
 LONG = 50  # Adam steps of the long fine-tune
+SAMPLED, TEMPERATURE = ("frozen", "auto"), 0.8
 KEPT = 20  # rows whose texts a result holds
 SPARE = 8  # tokens beyond one and a half times the longest support target
 
@@ -73,6 +76,7 @@ def written_cell(
     *,
     steps: int,
     allow_code_execution: bool,
+    samples: int = 0,
     note: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Any]:
     """Every method on the episodes of one task.
@@ -85,6 +89,7 @@ def written_cell(
         sizes: of the episodes.
         steps: inner steps of the starts that adapt.
         allow_code_execution: run programs and queries, in the sandbox.
+        samples: texts that `SAMPLED` write for each row of the first episodes at `TEMPERATURE`, for pass@k; 0 for none.
         note: told how many episodes are done, for progress.
 
     Returns:
@@ -98,6 +103,7 @@ def written_cell(
     known = {side: references(suite, task.config.task_id, side) for side in ("support", "query")}
     candidates = candidates_of(opened, steps)
     wrote: dict[str, list[list[str]]] = {}
+    drew: dict[str, list[str]] = {}
     asked: list[list[Reference]] = []
     chosen: Counter[str] = Counter()
     curves: dict[str, dict[str, list[list[float]]]] = {"accuracy": {}, "support_loss": {}, "query_loss": {}}
@@ -118,6 +124,11 @@ def written_cell(
         most = math.ceil(1.5 * longest) + SPARE
         texts = {name: write(opened, tokenizer, prompts, adapter, most) for name, adapter in adapters.items()}
         if number < sizes.control_episodes:
+            for name in SAMPLED if samples else ():
+                adapter = adapters[auto.name if name == "auto" else name]
+                mx.random.seed(int(key_of("samples", episode.index)[0] >> np.uint64(1)))
+                drawn_texts = write(opened, tokenizer, prompts * samples, adapter, most, TEMPERATURE)
+                drew.setdefault(name, []).extend(trim(text, style, domain) for text in drawn_texts)
             texts[IN_CONTEXT] = _in_context(opened, tokenizer, support, query, style, most)
         texts = {name: [trim(text, style, domain) for text in own] for name, own in texts.items()}
         texts["auto"] = texts[auto.name]
@@ -140,6 +151,13 @@ def written_cell(
     )
     primary = primary_metric(asked[0], style=style, domain=domain, allow_code_execution=allow_code_execution)
     means = {metric: _by_episode(values, every, asked) for metric, values in figures.items()}
+    told = {
+        metric: {name: float(np.nanmean(each)) if np.isfinite(each).any() else None for name, each in own.items()}
+        for metric, own in means.items()
+    }
+    if drew and primary.metric in ("passed", "executed"):
+        sampled = asked[: min(sizes.control_episodes, sizes.episodes)]
+        told |= _pass_at_k(drew, sampled, samples, primary.metric, style, domain)
     return {
         "task": task.config.task_id,
         "family": task.config.task_family,
@@ -149,10 +167,7 @@ def written_cell(
         "metric": SCORE,
         "primary": primary._asdict(),
         "accuracy": means[primary.metric],
-        "figures": {
-            metric: {name: float(np.nanmean(each)) if np.isfinite(each).any() else None for name, each in own.items()}
-            for metric, own in means.items()
-        },
+        "figures": told,
         "style": style,
         "outputs": _kept(asked, wrote),
         "macro_f1": {},
@@ -169,11 +184,19 @@ def written_cell(
 
 
 def write(
-    opened: Opened, tokenizer: LoadedTokenizer, prompts: Sequence[Sequence[int]], adapter: Adapter, most: int
+    opened: Opened,
+    tokenizer: LoadedTokenizer,
+    prompts: Sequence[Sequence[int]],
+    adapter: Adapter,
+    most: int,
+    temperature: float = 0.0,
 ) -> list[str]:
-    """What the model writes after each prompt, greedily, at most so many tokens."""
+    """What the model writes after each prompt, at most so many tokens: greedily, or drawn at a temperature."""
+    from mlx_lm.sample_utils import make_sampler
+
     assert isinstance(opened.backbone, Decoder)  # `tasks_and_backbone` saw to it
-    written = opened.backbone.write(prompts, adapter or None, opened.lora.scale, most=most)
+    sampler = make_sampler(temperature) if temperature else None
+    written = opened.backbone.write(prompts, adapter or None, opened.lora.scale, most=most, sampler=sampler)
     return tokenizer.backend.decode_batch(written, skip_special_tokens=True)
 
 
@@ -251,6 +274,35 @@ def _in_context(
     shown = prompts_with_examples(support, query, style=style, budget=budget, count=count)
     x = encode_texts(tokenizer, [prompt.text for prompt in shown], budget).x
     return write(opened, tokenizer, [x.row(place).tolist() for place in range(len(x))], {}, most)
+
+
+def _pass_at_k(
+    drew: dict[str, list[str]],
+    asked: Sequence[Sequence[Reference]],
+    samples: int,
+    metric: str,
+    style: Style,
+    domain: str,
+) -> dict[str, dict[str, float | None]]:
+    """pass@1 and pass@`samples` by method, mean over rows; an episode was asked as a whole, `samples` times over."""
+    rows = [row for own in asked for row in list(own) * samples]
+    problems = [
+        (number, place) for number, own in enumerate(asked) for _ in range(samples) for place in range(len(own))
+    ]
+    names = list(drew)
+    figures = score(
+        rows * len(names),
+        [text for name in names for text in drew[name]],
+        style=style,
+        domain=domain,
+        allow_code_execution=True,
+    )[metric]
+    found: dict[str, dict[str, float | None]] = {}
+    for name, own in zip(names, np.split(np.nan_to_num(figures), len(names)), strict=True):
+        for k in dict.fromkeys((1, samples)):
+            label = f"pass@{k} of {samples} samples"
+            found.setdefault(label, {})[name] = float(np.mean(pass_at_k_by_problem(own, problems, k)))
+    return found
 
 
 def _kept(asked: Sequence[Sequence[Reference]], wrote: dict[str, list[list[str]]]) -> dict[str, Any]:
