@@ -189,7 +189,8 @@ def item_of(
     embedding = np.zeros(0, np.float32)
     if embedder is not None:
         named = names_for(embedder.blocks, task, episode, states)
-        embedding = embedder.embed(support_set(task, episode, np.array(support.hidden.frozen), named))
+        frozen = states.features(task, "support", episode.support_rows)
+        embedding = embedder.embed(support_set(task, episode, frozen, named))
     return Item(
         support,
         query,

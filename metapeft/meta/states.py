@@ -26,6 +26,9 @@ from metapeft.tasks.pool import IGNORE
 from metapeft.tasks.task import Task
 
 BLOCK = 32  # rows that run together
+BLOCK_OF_TEXTS = (
+    4  # prompts with targets are long, and few of them are asked for: only an embedding reads their features
+)
 
 
 class Beside(NamedTuple):
@@ -243,8 +246,8 @@ class PoolStates:
         places = np.arange(tokens.shape[1])
         said = np.flatnonzero((places >= starts[:, None] - 1) & (places < lengths[:, None] - 1))
         hidden = self.backbone.prefix(tokens, lengths, self.depth)._replace(said=mx.array(said.astype(np.int32)))
-        frozen = mx.array(self.features(task, side, rows))
-        return Examples(Beside(hidden, frozen), mx.array(tokens.reshape(-1)[said + 1]))
+        none = mx.zeros((len(rows), 0))  # nothing compares their features; `features` gives them
+        return Examples(Beside(hidden, none), mx.array(tokens.reshape(-1)[said + 1]))
 
     def _texts(self, task: Task, side: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         assert isinstance(self.backbone, Decoder)
@@ -263,8 +266,9 @@ class PoolStates:
 
     def _located(self, task: Task, side: str, rows: np.ndarray) -> list[tuple[_Block, int]]:
         """The block of each row, and its place there."""
-        blocks = {int(i): self._block(task, side, int(i)) for i in np.unique(rows // BLOCK)}
-        return [(blocks[int(row) // BLOCK], int(row) % BLOCK) for row in rows]
+        size = _rows_of_block(self._pool(task, side))
+        blocks = {int(i): self._block(task, side, int(i)) for i in np.unique(rows // size)}
+        return [(blocks[int(row) // size], int(row) % size) for row in rows]
 
     def _pool(self, task: Task, side: str) -> Any:
         pool = {"support": task.support, "query": task.query, "names": task.names}[side]
@@ -278,7 +282,8 @@ class PoolStates:
             self._blocks.move_to_end(key)
             return self._blocks[key]
         pool = self._pool(task, side)
-        rows = np.arange(index * BLOCK, min((index + 1) * BLOCK, len(pool)))
+        size = _rows_of_block(pool)
+        rows = np.arange(index * size, min((index + 1) * size, len(pool)))
         if pool.kind == "generation":
             x, lengths, _ = self._texts(task, side, rows)
         else:
@@ -300,7 +305,7 @@ class PoolStates:
             starts = np.concatenate([[0], np.cumsum(lengths)])
             states = np.array(hidden.states)[: int(starts[-1])]
         else:
-            starts, states = np.zeros(BLOCK + 1, np.int64), np.empty((0, 0), np.float32)
+            starts, states = np.zeros(size + 1, np.int64), np.empty((0, 0), np.float32)
         block = _Block(states, starts, np.array(frozen), units, first)
         self._blocks[key] = block
         self._bytes += block.states.nbytes + block.frozen.nbytes
@@ -308,6 +313,10 @@ class PoolStates:
             _, old = self._blocks.popitem(last=False)
             self._bytes -= old.states.nbytes + old.frozen.nbytes
         return block
+
+
+def _rows_of_block(pool: Any) -> int:
+    return BLOCK_OF_TEXTS if pool.kind == "generation" else BLOCK
 
 
 def _features_of(located: list[tuple[_Block, int]]) -> np.ndarray:

@@ -54,9 +54,10 @@ def test_the_loss_is_of_the_targets_tokens_and_their_end_and_of_nothing_else() -
 
 
 def test_features_for_the_embedding_are_one_a_row() -> None:
-    network, task, _, states, episode, item, _ = made()
-    assert item.support.hidden.frozen.shape == (4, network.hidden_size)
-    support = support_set(task, episode, np.array(item.support.hidden.frozen))
+    network, task, _, states, episode, _, _ = made()
+    frozen = states.features(task, "support", episode.support_rows)
+    assert frozen.shape == (4, network.hidden_size)
+    support = support_set(task, episode, frozen)
     assert (support.ways, support.labels.tolist()) == (1, [0, 0, 0, 0])
     embedding = fit([support], dims=8).embed(support)
     assert np.linalg.norm(embedding) == pytest.approx(1)

@@ -101,6 +101,6 @@ def _part(opened: Opened, task: Task, episode: Episode, kept: np.ndarray) -> Ite
             "support_rows": rows,
         }
         part = replace(episode, **sides)
-        frozen = np.array(support.hidden.frozen)
+        frozen = opened.states.features(task, "support", rows)
         embedding = opened.checkpoint.embedder.embed(support_set(task, part, frozen))
     return Item(support, support, 1, mx.array(embedding), mx.zeros(0, mx.int32), episode.task_id)
