@@ -71,6 +71,24 @@ TAGGING: dict[str, Any] = {
     "hypernetwork": {},
 }
 
+# Texts: steps are worth their price, the support set is long, and every map of a block of a llama carries an adapter.
+WRITING: dict[str, Any] = {
+    "shots": [5, 10],
+    "query": 10,
+    "max_tokens": 512,
+    "inner_steps": 3,
+    "learning_rate": 0.003,
+    "names": "never",
+    "validation_episodes": 2,
+    "hypernetwork": {"episodes": 60},
+    "lora": {
+        "rank": 8,
+        "num_layers": 4,
+        "keys": [f"self_attn.{name}_proj" for name in "qkvo"] + [f"mlp.{name}_proj" for name in ("gate", "up", "down")],
+    },
+}
+OF_KIND = {"tagging": TAGGING, "generation": WRITING}
+
 VALIDATION_OF_SINGLES = 20  # episodes a validation task that choose among single tasks
 
 
@@ -100,6 +118,9 @@ class Config(BaseModel):
     control_episodes: int = Field(default=50, ge=2, description="of them with the controls too, see metapeft.evaluate")
     prior_episodes: int = Field(default=30, ge=1, description="episodes a validation task for the prior of auto")
     baselines: bool = Field(default=False, description="those of metapeft.evaluate too")
+    allow_code_execution: bool = Field(
+        default=False, description="run the programs and queries that are written, confined (docs/execution.md)"
+    )
     rivals: list[Literal["multitask", "single"]] = Field(default=[], description="adapters without meta-learning")
     jobs: int = Field(default=1, ge=1, description="splits that run at the same time, each on its share of the cores")
     candidates: int = Field(default=3, ge=1, description="training tasks that the single one is chosen among")
@@ -138,7 +159,7 @@ def run(config: Config) -> int:
             out = Path(config.out) / f"{split.name}-{config.backbone.rstrip('/').rpartition('/')[2]}-{seed}"
             print(f"\n{split.name}, seed {seed}: {len(training)} tasks to train on, {len(test)} to test on", flush=True)
             given = {"suite": config.suite, "backbone": config.backbone, "seed": seed}
-            own_options = TRAIN | TAGGING if split.kind == "tagging" else TRAIN
+            own_options = TRAIN | OF_KIND.get(split.kind, {})
             settings = given | own_options | options | {"kind": split.kind, "validation": validation}
             reading = given | {
                 "test": test,
@@ -149,6 +170,7 @@ def run(config: Config) -> int:
                 "episodes": config.episodes,
                 "prior_episodes": config.prior_episodes,
                 "html": False,
+                "allow_code_execution": config.allow_code_execution,
             }
             trained(out, settings | {"training": training})
             result = read(out, reading | {"control_episodes": config.control_episodes, "baselines": config.baselines})
