@@ -34,7 +34,7 @@ EPS, THETA, POSITIONS = 1e-5, 100_000.0, 1_024
 PAD, BOS, EOS = 0, 1, 2
 SPECIAL = ["<pad>", "<bos>", "<eos>"]
 ROW = 192  # tokens of a packed row, and the longest document
-SAVE = 25  # steps between two saves
+SAVE = 50  # steps between two saves
 
 Weights = dict[str, mx.array]
 
@@ -48,8 +48,8 @@ class Config(BaseModel):
     documents: int = Field(60_000, ge=100, description="how many texts")
     rows: int = Field(8, ge=1, description="packed rows of a step")
     steps: int = Field(2_000, ge=1, description="of training; the schedule is stretched to them")
-    rate: float = Field(0.02, gt=0, description="highest learning rate of Muon")
-    adam_rate: float = Field(3e-3, gt=0, description="highest learning rate of AdamW: token embeddings and norms")
+    rate: float = Field(0.005, gt=0, description="highest learning rate of Muon")
+    adam_rate: float = Field(1e-3, gt=0, description="highest learning rate of AdamW: token embeddings and norms")
     seed: int = 0
 
 
@@ -159,7 +159,7 @@ def first_weights(seed: int) -> Weights:
     }
     shapes |= {"self_attn.o_proj": (WIDTH, WIDTH), "mlp.gate_proj": (INNER, WIDTH), "mlp.up_proj": (INNER, WIDTH)}
     shapes |= {"mlp.down_proj": (WIDTH, INNER)}
-    out = {"model.embed_tokens.weight": rng.normal(0, 0.02, (VOCABULARY, WIDTH)), "model.norm.weight": np.ones(WIDTH)}
+    out = {"model.embed_tokens.weight": rng.normal(0, 0.05, (VOCABULARY, WIDTH)), "model.norm.weight": np.ones(WIDTH)}
     for block in range(BLOCKS):
         for name, shape in shapes.items():
             size = 0.0 if name.endswith(("o_proj", "down_proj")) else shape[1] ** -0.5
@@ -181,7 +181,7 @@ def _put_induction_heads(out: dict[str, np.ndarray], rng: np.random.Generator) -
     turns = THETA ** (-np.arange(pairs) / pairs)  # radians a place; entry f turns with entry f + pairs
     fast = np.arange(pairs // 4)  # by these, places are told apart
     slow = np.r_[pairs // 2 : pairs, pairs + pairs // 2 : size]  # these compare tokens, wherever they stand
-    out["model.embed_tokens.weight"][:, 0] = 0.1  # known of every token, so that a head can look by place alone
+    out["model.embed_tokens.weight"][:, 0] = 0.25  # known of every token, so that a head can look by place alone
     basis = np.zeros((WIDTH - 1, WIDTH))
     basis[:, 1:] = np.linalg.qr(rng.normal(size=(WIDTH - 1, WIDTH - 1)))[0]  # orthonormal rows, none along that entry
     read, written = basis[:size], basis[-size:]
@@ -189,13 +189,13 @@ def _put_induction_heads(out: dict[str, np.ndarray], rng: np.random.Generator) -
     query[:size], key[:size] = 0, 0
     query[fast, 0] = 1.5
     key[fast, 0], key[fast + pairs, 0] = 1.5 * np.cos(turns[fast]), 1.5 * np.sin(turns[fast])
-    value[:size], output[:, :size] = read, 0.03 * written.T
+    value[:size], output[:, :size] = read, 0.08 * written.T
     query, key, value, output = (out[f"model.layers.1.self_attn.{name}_proj.weight"] for name in "qkvo")
     for head in range(2):
         own, half = head * size + np.arange(size), head * pairs + np.arange(pairs)
         query[own], key[own] = 0, 0
         query[own[slow]], key[own[slow]] = 3 * read[half], 3 * written[half]
-        value[own], output[:, own] = basis[own], 0.1 * basis[own].T
+        value[own], output[:, own] = basis[own], 0.3 * basis[own].T
 
 
 def logits_of(weights: Mapping[str, mx.array], tokens: mx.array) -> mx.array:
