@@ -1,10 +1,10 @@
 """Make `pico`, the language model that ships: a small Llama, trained on this package's own synthetic texts.
 
-    python scripts/make_pico.py out=runs/make_pico minutes=25
+    python scripts/make_pico.py out=runs/make_pico steps=2000
 
 Three steps, each resumed where it stopped: tokens (`pico_texts.documents`, a byte-level BPE trained on them, documents
 packed into rows), training, and writing the folder `OUT/pico` that ships as `metapeft/backbones/pico`. Two runs of one
-command have the same data in the same order; how far training gets in its minutes depends on the machine.
+command have the same data in the same order. A run can be made longer: give it more steps, and it goes on.
 
 The forward pass is written out here, because that of mlx-lm calls exp: on the CPU that would be most of the time (see
 `metapeft.backbones.elementwise`). A test compares the two.
@@ -30,7 +30,7 @@ from metapeft.cli import guard, parse
 from metapeft.mlx import mx, optim, utils
 
 WIDTH, BLOCKS, HEADS, INNER, VOCABULARY = 192, 4, 4, 384, 2_048
-EPS, THETA, POSITIONS = 1e-5, 10_000.0, 1_024
+EPS, THETA, POSITIONS = 1e-5, 100_000.0, 1_024
 PAD, BOS, EOS = 0, 1, 2
 CHAT = (
     "{{ bos_token }}{% for message in messages %}{{ message['content'] }}"
@@ -38,7 +38,7 @@ CHAT = (
 )
 SPECIAL = ["<pad>", "<bos>", "<eos>"]
 ROW = 192  # tokens of a packed row, and the longest document
-SAVE = 120.0  # seconds between two saves
+SAVE = 50  # steps between two saves
 
 Weights = dict[str, mx.array]
 
@@ -51,9 +51,9 @@ class Config(BaseModel):
     out: Path = Field(Path("runs/make_pico"), description="where everything goes; a second run goes on from it")
     documents: int = Field(60_000, ge=100, description="how many texts")
     rows: int = Field(8, ge=1, description="packed rows of a step")
-    minutes: float = Field(25.0, gt=0, description="time for training; the schedule is stretched to it")
-    rate: float = Field(0.02, gt=0, description="highest learning rate of Muon")
-    adam_rate: float = Field(3e-3, gt=0, description="highest learning rate of AdamW: token embeddings and norms")
+    steps: int = Field(2_000, ge=1, description="of training; the schedule is stretched to them")
+    rate: float = Field(0.005, gt=0, description="highest learning rate of Muon")
+    adam_rate: float = Field(1e-3, gt=0, description="highest learning rate of AdamW: token embeddings and norms")
     seed: int = 0
 
 
@@ -163,14 +163,43 @@ def first_weights(seed: int) -> Weights:
     }
     shapes |= {"self_attn.o_proj": (WIDTH, WIDTH), "mlp.gate_proj": (INNER, WIDTH), "mlp.up_proj": (INNER, WIDTH)}
     shapes |= {"mlp.down_proj": (WIDTH, INNER)}
-    out = {"model.embed_tokens.weight": rng.normal(0, 0.02, (VOCABULARY, WIDTH)), "model.norm.weight": np.ones(WIDTH)}
+    out = {"model.embed_tokens.weight": rng.normal(0, 0.05, (VOCABULARY, WIDTH)), "model.norm.weight": np.ones(WIDTH)}
     for block in range(BLOCKS):
         for name, shape in shapes.items():
             size = 0.0 if name.endswith(("o_proj", "down_proj")) else shape[1] ** -0.5
             out[f"model.layers.{block}.{name}.weight"] = rng.normal(0, size, shape) if size else np.zeros(shape)
         for name in ("input_layernorm", "post_attention_layernorm"):
             out[f"model.layers.{block}.{name}.weight"] = np.ones(WIDTH)
+    _put_induction_heads(out, rng)
     return {path: mx.array(value.astype(np.float32)) for path, value in out.items()}
+
+
+def _put_induction_heads(out: dict[str, np.ndarray], rng: np.random.Generator) -> None:
+    """Let block 0 look at the token before, and block 1 at what followed the same token earlier, and say that again.
+
+    A model comes to copy when it has found these heads (Olsson et al. 2022), after a plateau that would be most of a
+    run as short as this. They are a start: training is free to change them. One head writes of what token the one
+    before was; two heads look for it, each by half of that, and each copies a part of what it sees.
+    """
+    size, pairs = WIDTH // HEADS, WIDTH // HEADS // 2
+    turns = THETA ** (-np.arange(pairs) / pairs)  # radians a place; entry f turns with entry f + pairs
+    fast = np.arange(pairs // 4)  # by these, places are told apart
+    slow = np.r_[pairs // 2 : pairs, pairs + pairs // 2 : size]  # these compare tokens, wherever they stand
+    out["model.embed_tokens.weight"][:, 0] = 0.25  # known of every token, so that a head can look by place alone
+    basis = np.zeros((WIDTH - 1, WIDTH))
+    basis[:, 1:] = np.linalg.qr(rng.normal(size=(WIDTH - 1, WIDTH - 1)))[0]  # orthonormal rows, none along that entry
+    read, written = basis[:size], basis[-size:]
+    query, key, value, output = (out[f"model.layers.0.self_attn.{name}_proj.weight"] for name in "qkvo")
+    query[:size], key[:size] = 0, 0
+    query[fast, 0] = 1.5
+    key[fast, 0], key[fast + pairs, 0] = 1.5 * np.cos(turns[fast]), 1.5 * np.sin(turns[fast])
+    value[:size], output[:, :size] = read, 0.08 * written.T
+    query, key, value, output = (out[f"model.layers.1.self_attn.{name}_proj.weight"] for name in "qkvo")
+    for head in range(2):
+        own, half = head * size + np.arange(size), head * pairs + np.arange(pairs)
+        query[own], key[own] = 0, 0
+        query[own[slow]], key[own[slow]] = 3 * read[half], 3 * written[half]
+        value[own], output[:, own] = basis[own], 0.3 * basis[own].T
 
 
 def logits_of(weights: Mapping[str, mx.array], tokens: mx.array) -> mx.array:
@@ -222,7 +251,7 @@ def loss_of(weights: Mapping[str, mx.array], rows: mx.array) -> mx.array:
 def train(config: Config, rows: np.ndarray) -> Weights:
     """Muon (Jordan et al. 2024) for the matrices of the blocks: it needs fewer tokens than AdamW, which has the rest.
 
-    The learning rates rise over the first 2 % of the time and fall to zero over the last 60 %.
+    The learning rates rise over the first 2 % of the steps and fall to zero over the last 60 %.
     """
     path = config.out / "state.safetensors"
     weights = first_weights(config.seed)
@@ -232,7 +261,7 @@ def train(config: Config, rows: np.ndarray) -> Weights:
     adam = optim.AdamW(config.adam_rate, betas=[0.9, 0.98], weight_decay=0.0)
     for optimizer, names in zip((muon, adam), groups, strict=True):
         optimizer.init({_key(name): weights[name] for name in names})
-    step, spent = 0, 0.0
+    step = 0
     if path.exists():
         loaded: Any = mx.load(str(path), return_metadata=True)
         saved, facts = loaded
@@ -240,7 +269,7 @@ def train(config: Config, rows: np.ndarray) -> Weights:
         for optimizer, own in ((muon, "muon/"), (adam, "adam/")):
             tree = [(name.removeprefix(own), value) for name, value in saved.items() if name.startswith(own)]
             optimizer.state = utils.tree_unflatten(tree)
-        step, spent = int(facts["step"]), float(facts["spent"])
+        step = int(facts["step"])
 
     def one(weights: Weights, batch: mx.array) -> tuple[mx.array, Weights]:
         loss, grads = mx.value_and_grad(loss_of)(weights, batch)
@@ -255,34 +284,28 @@ def train(config: Config, rows: np.ndarray) -> Weights:
     states = [muon.state, adam.state]
     update = mx.compile(one, inputs=states, outputs=states)
     per_pass = len(rows) // config.rows
-    began, last_save, losses, tokens = time.perf_counter() - spent, time.perf_counter(), [], 0
-    last_print, order, order_of = time.perf_counter(), np.zeros(0, int), -1
-    while (spent := time.perf_counter() - began) < config.minutes * 60:
+    order, order_of = np.zeros(0, int), -1
+    began, losses, tokens = time.perf_counter(), [], 0
+    while step < config.steps:
         if step // per_pass != order_of:
             order_of = step // per_pass
             order = np.random.default_rng([config.seed, order_of]).permutation(len(rows))
         at = step % per_pass * config.rows
         batch = rows[order[at : at + config.rows]].astype(np.int32)
-        done = spent / (config.minutes * 60)
-        share = min(done / 0.02, 1.0, (1 - done) / 0.6)
+        done = step / config.steps
+        share = min((step + 1) / (0.02 * config.steps), 1.0, (1 - done) / 0.6)
         for optimizer, rate in ((muon, config.rate), (adam, config.adam_rate)):
-            optimizer.learning_rate = mx.array(rate * max(share, 0.01))
+            optimizer.learning_rate = mx.array(rate * share)
         loss, weights = update(weights, mx.array(batch))
         mx.eval(loss, weights, states)
         step += 1
         losses.append(loss.item())
         tokens += int((batch != PAD).sum())
-        now = time.perf_counter()
-        if step % 25 == 0:
-            speed = tokens / (now - last_print)
-            print(
-                f"  step {step:,}, {spent / 60:.1f} min, loss {np.mean(losses):.4f}, {speed:,.0f} tokens/s", flush=True
-            )
-            last_print, losses, tokens = now, [], 0
-        if now - last_save > SAVE:
-            _save(path, weights, (muon, adam), step, spent)
-            last_save = now
-    _save(path, weights, (muon, adam), step, spent)
+        if step % SAVE == 0 or step == config.steps:
+            speed = tokens / (time.perf_counter() - began)
+            print(f"  step {step:,}, loss {np.mean(losses):.4f}, {speed:,.0f} tokens/s", flush=True)
+            _save(path, weights, (muon, adam), step)
+            began, losses, tokens = time.perf_counter(), [], 0
     return weights
 
 
@@ -291,13 +314,13 @@ def _key(name: str) -> str:
     return name.replace(".", "/")
 
 
-def _save(path: Path, weights: Weights, optimizers: tuple[Any, Any], step: int, spent: float) -> None:
+def _save(path: Path, weights: Weights, optimizers: tuple[Any, Any], step: int) -> None:
     arrays: dict[str, mx.array] = {f"w/{name}": value for name, value in weights.items()}
     for optimizer, own in zip(optimizers, ("muon/", "adam/"), strict=True):
         flat: Any = utils.tree_flatten(optimizer.state)
         arrays |= {f"{own}{name}": value for name, value in flat}
     temporary = path.with_name("state.tmp.safetensors")
-    mx.save_safetensors(str(temporary), arrays, {"step": str(step), "spent": str(spent)})
+    mx.save_safetensors(str(temporary), arrays, {"step": str(step)})
     temporary.replace(path)
 
 

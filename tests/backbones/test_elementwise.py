@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metapeft.backbones import elementwise
-from metapeft.backbones.elementwise import gelu, softmax
+from metapeft.backbones.elementwise import exp_of_minus, gelu, silu, softmax
 from metapeft.mlx import mx, nn
 
 X = np.concatenate([np.linspace(-12, 12, 20001), np.linspace(-1e-3, 1e-3, 201)]).astype(np.float32)
@@ -56,6 +56,24 @@ def test_gelu_is_finite_far_out() -> None:
     np.testing.assert_allclose(gelu(x), np.maximum(EXTREME, 0), rtol=1e-6)
     np.testing.assert_allclose(slope(x), [0, 0, 0, 0.5, 0.5, 1, 1, 1], rtol=0, atol=1e-6)
     assert mx.isfinite(mx.grad(lambda x: slope(x).sum())(x)).all()
+
+
+def test_silu_and_its_derivatives() -> None:
+    x = X.astype(np.float64)
+    sigmoid = 1 / (1 + np.exp(-x))
+    assert np.abs(np.array(silu(mx.array(X))) - x * sigmoid).max() < 2e-6
+    first = mx.grad(lambda x: silu(x).sum())
+    assert np.abs(np.array(first(mx.array(X))) - sigmoid * (1 + x * (1 - sigmoid))).max() < 4e-6
+    second = np.array(mx.grad(lambda x: first(x).sum())(mx.array(X)))
+    assert np.abs(second - sigmoid * (1 - sigmoid) * (2 + x * (1 - 2 * sigmoid))).max() < 2e-5
+    far = mx.array(EXTREME)
+    np.testing.assert_allclose(silu(far), np.maximum(EXTREME, 0), rtol=1e-6, atol=1e-6)
+    assert mx.isfinite(first(far)).all()
+
+
+def test_exp_of_minus() -> None:
+    t = np.linspace(0, 20, 4001).astype(np.float32)
+    np.testing.assert_allclose(exp_of_minus(mx.array(t)), np.exp(-t.astype(np.float64)), rtol=0, atol=3e-6)
 
 
 @pytest.mark.parametrize("spread", [1, 10, 100])
@@ -109,4 +127,5 @@ def test_elsewhere_than_on_the_cpu_mlx_does_it(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(elementwise, "on_cpu", lambda: False)
     x = mx.array(X.reshape(2, -1))
     np.testing.assert_array_equal(gelu(x), nn.gelu(x))
+    np.testing.assert_array_equal(silu(x), nn.silu(x))
     np.testing.assert_array_equal(softmax(x), mx.softmax(x, axis=-1))
