@@ -144,7 +144,8 @@ def where_chosen(cells: Sequence[Cell]) -> list[str]:
 
 def every_task(cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], mix: float) -> list[str]:
     """The frozen prototype, a random start, auto and the best method on every task, a panel a number of shots."""
-    columns = [name for name in tables.columns(cells, mix) if not name.startswith("shuffled")]  # no method, a control
+    no_methods = ("shuffled", *tables.SEES_TARGETS)
+    columns = [name for name in tables.columns(cells, mix) if not name.startswith(no_methods)]
     known = {(row["task"], row["shots"], row["method"]): row for row in rows if row["method"] in columns}
     names = {name: name for name in ("frozen", "random", "auto") if name in columns} | {
         plots.BEST: "best of all methods"

@@ -33,6 +33,7 @@ STARTS = ("static", "hypernetwork", "shuffled")
 BASELINES = ("head only", "nearest neighbour", "tf-idf", "fine-tune, 10 steps", "fine-tune, 50 steps")
 OF_WORDS = ("structured nearest neighbour", "gazetteer")  # baselines where words are tagged
 # where texts are written
+SEES_TARGETS = ("oracle extract", "gold")  # no methods: they look at what should be written
 OF_TEXTS = ("in context", "nearest example", "lead-3", "lead-k", "oracle extract", "copied input", "gold")
 # adapters of other checkpoints, which `scripts/benchmark_heldout.py` puts beside
 RIVALS = ("multitask", "multitask, auto", "single task", "single task, auto")
