@@ -121,3 +121,49 @@ def test_the_table_has_a_line_a_cell_and_a_mean_for_each_number_of_shots() -> No
 def test_figures_as_people_read_them() -> None:
     assert (tables.percent(0.8312), tables.points(0.0312), tables.points(-0.2)) == ("83.1", "+3.1", "−20.0")
     np.testing.assert_allclose(np.mean(accuracies(0.3)), 0.3)
+
+
+def written_cell(task: str, metric: str = "rougeL", **figures: dict[str, float | None]) -> tables.Cell:
+    means = {
+        "frozen": 0.2,
+        "static, mix 1": 0.4,
+        "static, 5 steps, mix 1": 0.5,
+        "auto": 0.5,
+        "lead-3": 0.3,
+        "gold": 1.0,
+    }
+    outputs = {"prompts": ["p"], "targets": ["t"], "written": {"frozen": ["a"], "auto": ["b"], "gold": ["t"]}}
+    about = {"metric": tables.SCORE, "primary": {"metric": metric, "why": "Its outputs are texts."}, "outputs": outputs}
+    return cell(task, "f", 5, means) | about | {"figures": figures}
+
+
+def test_written_texts_have_columns_of_steps_and_of_what_needs_no_model() -> None:
+    assert tables.columns([written_cell("t")], 1.0) == [
+        "frozen",
+        "static, mix 1",
+        "auto",
+        "static, 5 steps, mix 1",
+        "lead-3",
+        "gold",
+    ]
+    assert tables.shots_as_text([written_cell("t")], 5) == "5 examples"
+    assert tables.curve_metric([written_cell("t")]) == "share of target tokens said right"
+
+
+def test_what_a_score_is_stands_once_a_task() -> None:
+    cells = [written_cell("t"), written_cell("t"), written_cell("u", "executed")]
+    assert tables.score_lines(cells) == ["t: rougeL. Its outputs are texts.", "u: executed. Its outputs are texts."]
+    assert tables.score_lines([cell("t", "f", 5, MEANS)]) == []
+
+
+def test_figures_of_what_was_written() -> None:
+    cells = [written_cell("t", exact={"auto": 0.25, "frozen": None}), written_cell("u", syntax={"frozen": 0.5})]
+    head, lines = tables.figure_table(cells, ["frozen", "auto"])
+    assert head == ["task", "shots", "method", "exact", "syntax"]
+    assert lines == [["t", "5", "auto", "25.0", ""], ["u", "5", "frozen", "", "50.0"]]
+    assert tables.figure_table([cell("t", "f", 5, MEANS)], ["frozen"])[1] == []
+
+
+def test_the_first_text_of_each_task_with_the_target_first() -> None:
+    (found,) = tables.written_lines([written_cell("t"), cell("u", "f", 5, MEANS)], ["frozen", "auto", "random", "gold"])
+    assert found == ("t, 5 examples", [("target", "t"), ("frozen", "a"), ("auto", "b")])

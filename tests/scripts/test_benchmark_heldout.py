@@ -64,7 +64,14 @@ def test_jobs_share_the_splits_and_the_options(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(benchmark_heldout.subprocess, "Popen", Process)
     config = benchmark_heldout.Config(
-        suite="s", splits=["a", "b", "c"], jobs=2, baselines=True, out=str(tmp_path), shots=[5], seeds=[0, 3]
+        suite="s",
+        splits=["a", "b", "c"],
+        jobs=2,
+        baselines=True,
+        allow_code_execution=True,
+        out=str(tmp_path),
+        shots=[5],
+        seeds=[0, 3],
     )
     if failing:
         with pytest.raises(benchmark_heldout.MetapeftError, match="2 of 2 processes failed"):
