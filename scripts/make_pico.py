@@ -177,8 +177,8 @@ def first_weights(seed: int) -> Weights:
 def _put_induction_heads(out: dict[str, np.ndarray], rng: np.random.Generator) -> None:
     """Let block 0 look at the token before, and block 1 at what followed the same token earlier, and say that again.
 
-    A model comes to copy when it has found these heads (Olsson et al. 2022), after a plateau that would be most of a
-    run as short as this. They are a start: training is free to change them. One head writes of what token the one
+    A model comes to copy when it has found these heads (Olsson et al. 2022), and a run as short as this may end before
+    that. They are a start: training is free to change them. One head writes of what token the one
     before was; two heads look for it, each by half of that, and each copies a part of what it sees.
     """
     size, pairs = WIDTH // HEADS, WIDTH // HEADS // 2
