@@ -18,6 +18,7 @@ from metapeft.errors import RecipeError
 from metapeft.recipes.schema import Recipe, SyntheticSource, TaskBase
 from metapeft.sources.grammar import GENERATORS, generate, labels, validate
 from metapeft.sources.grammar.engine import Draw, Generator, Params, articles, distinct_rows, fill, sentence, typo
+from metapeft.sources.grammar.sql import pseudo_word
 from metapeft.sources.grammar.tagging_lexicon import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -199,11 +200,29 @@ def test_harder_documents_have_more_that_does_not_matter():
     assert sentences(1.0) > sentences(0.0) + 3
 
 
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32))
+def test_pseudo_words_are_names_that_sqlite_takes(seed):
+    word = pseudo_word(Draw(seed))
+    assert word.isalpha() and word.islower() and len(word) >= 4
+    sqlite3.connect(":memory:").execute(f"CREATE TABLE t (id INTEGER, name TEXT, {word} TEXT)")
+
+
+def test_every_row_of_an_invented_table_has_names_of_its_own():
+    rows = generate("sql", {"domain": "invented", "difficulty": 0.5}, 100, 0, "support")
+    tables = {row["schema"].split()[2] for row in rows}
+    assert len(tables) == 100
+    for row in rows:
+        name = row["schema"].split()[2]
+        assert f"FROM {name}" in row["target"] and name in row["text"]
+
+
+@pytest.mark.parametrize("domain", ["any", "invented"])
 @pytest.mark.parametrize("tables", [1, 2])
-def test_sql_targets_run(tables):
+def test_sql_targets_run(tables, domain):
     found = 0
     kinds = set()
-    for row in generate("sql", {"tables": tables, "difficulty": 0.9}, 200, 0, "query"):
+    for row in generate("sql", {"tables": tables, "domain": domain, "difficulty": 0.9}, 200, 0, "query"):
         base = sqlite3.connect(":memory:")
         base.executescript(row["schema"] + row["database"])
         found += any(value is not None for line in base.execute(row["target"]) for value in line)

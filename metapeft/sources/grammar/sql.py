@@ -1,7 +1,8 @@
 """Text to SQL: a small random schema, a question in English and the query that answers it.
 
 Each row carries the schema (`CREATE TABLE`) and a database (`INSERT`), so that the stdlib's sqlite3 can run the target.
-Easy questions filter and count one table; hard ones group, join, nest, and name columns indirectly.
+Easy questions filter and count one table; hard ones group, join, nest, and name columns indirectly. Of the domain
+`invented` every row has a table of its own, whose names are pseudo-words: what is asked for has to be copied.
 """
 
 from __future__ import annotations
@@ -11,14 +12,20 @@ from typing import Literal
 
 from pydantic import Field
 
-from metapeft.sources.grammar.engine import Draw, Generator, Params, Row, one_of
+from metapeft.sources.grammar.engine import Draw, Generator, Params, Row, capitalized, one_of, words
 from metapeft.sources.grammar.sql_lexicon import TABLES, Table
+
+ONSETS = words("b, br, ch, cl, d, dr, f, fl, g, gr, h, j, k, l, m, n, p, pl, r, s, sh, sl, st, t, th, tr, v, w, z")
+VOWELS = words("a, e, i, o, u, ai, ea, io, ou")
+CODAS = ("", "", "l", "m", "n", "nd", "r", "rk", "s", "st", "t")
+# words that syllables can make and that SQL or every table has already
+TAKEN = frozenset(words("before, begin, case, delete, like, limit, name, raise, release, rename, table"))
 
 
 class SqlParams(Params):
     """Parameters of the generator ``sql``."""
 
-    domain: one_of((*TABLES, "any")) = "any"  # type: ignore[valid-type]
+    domain: one_of((*TABLES, "any", "invented")) = "any"  # type: ignore[valid-type]
     tables: Literal[1, 2] = Field(default=1, description="2: the owner (supplier, teacher …) has a table of its own")
     difficulty: float = Field(default=0.5, ge=0, le=1)
 
@@ -140,6 +147,26 @@ def _subset(draw: Draw, table: Table) -> Table:
                  {name: table.numbers[name] for name in numbers}, table.owner, table.owner_names)  # fmt: skip
 
 
+def pseudo_word(draw: Draw) -> str:
+    """Two or three syllables that no table has for a name, such as `chaimo`."""
+    while True:
+        syllables = (draw.any(ONSETS) + draw.any(VOWELS) for _ in range(2 + draw.chance(0.2)))
+        if (made := "".join(syllables) + draw.any(CODAS)) not in TAKEN:
+            return made
+
+
+def invented(draw: Draw) -> Table:
+    """A table of pseudo-words: its name, its columns, its values and who owns its rows."""
+    plural, owner, *columns = draw.sample(tuple(dict.fromkeys(pseudo_word(draw) for _ in range(12))), 7)
+
+    def name() -> str:
+        return capitalized(pseudo_word(draw))
+
+    texts = {column: tuple(pseudo_word(draw) for _ in range(4)) for column in columns[:2]}
+    numbers = {column: (low := draw.any((0, 1, 20, 1900)), low + draw.any((9, 90, 900))) for column in columns[2:5]}
+    return Table(f"{plural}s", tuple(name() for _ in range(8)), texts, numbers, owner, tuple(name() for _ in range(4)))
+
+
 def row_of(draw: Draw, table: Table, difficulty: float, linked: bool = False) -> Row:
     """A row about some columns of a table: `text`, `target`, `schema`, `database`; linked: with a table of owners."""
     table = _subset(draw, table)
@@ -157,7 +184,8 @@ def sql_maker(params: SqlParams) -> Callable[[Draw, str], Row]:
     domains = tuple(TABLES) if params.domain == "any" else (params.domain,)
 
     def make(draw: Draw, label: str) -> Row:
-        return row_of(draw, TABLES[draw.any(domains)], params.difficulty, linked=params.tables == 2)
+        table = invented(draw) if params.domain == "invented" else TABLES[draw.any(domains)]
+        return row_of(draw, table, params.difficulty, linked=params.tables == 2)
 
     return make
 
