@@ -110,6 +110,7 @@ def test_every_method_writes_on_the_same_episodes(result: dict[str, Any]) -> Non
             assert lengths[name] == 2
         assert cell["accuracy"]["gold"] == [1.0, 1.0, 1.0]
         assert sum(cell["chosen"]["auto"].values()) == 3
+        assert 0 < abs(cell["similarity"]) <= 1
         assert set(cell["curves"]) == {"static, mix 1", "hypernetwork, mix 1", "random"}
         assert np.isfinite(cell["query_loss"]["static, mix 1"]).all()
     assert set(queries["figures"]["pass@2 of 2 samples"]) == {"frozen", "auto"}

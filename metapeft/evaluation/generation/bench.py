@@ -51,7 +51,7 @@ from metapeft.evaluation.tables import SCORE
 from metapeft.meta.methods import Item
 from metapeft.meta.outer_loop import item_of
 from metapeft.meta.readings import random_steps
-from metapeft.meta.select import Candidate
+from metapeft.meta.select import Candidate, nearness
 from metapeft.mlx import mx
 from metapeft.tasks.padding import without_middle
 from metapeft.tasks.pool import Ragged
@@ -106,6 +106,7 @@ def written_cell(
     drew: dict[str, list[str]] = {}
     asked: list[list[Reference]] = []
     chosen: Counter[str] = Counter()
+    similarity: list[float] = []
     curves: dict[str, dict[str, list[list[float]]]] = {"accuracy": {}, "support_loss": {}, "query_loss": {}}
     mx.reset_peak_memory()
     for number, episode in enumerate(drawn.episodes(0, sizes.episodes)):
@@ -117,6 +118,8 @@ def written_cell(
         adapters = adapters_of(opened, item, candidates)
         auto = choose(opened, candidates, held_out_losses(opened, task, episode, candidates, sizes.folds))
         chosen[auto.name] += 1
+        embedded = opened.checkpoint.embedder is not None
+        similarity.append(nearness(opened.checkpoint.library, np.array(item.embedding)) if embedded else 0.0)
         if number < sizes.control_episodes:
             adapters |= _controls(opened, task, item, episode, sizes)
         prompts = _prompts(opened, task, episode)
@@ -176,7 +179,7 @@ def written_cell(
         "query_loss": curves["query_loss"],
         "curve_steps": list(CURVE_STEPS),
         "chosen": {"auto": dict(chosen)},
-        "similarity": 0.0,
+        "similarity": float(np.mean(similarity)),
         "gradient_steps": _gradient_steps(candidates, sizes),
         "seconds": time.perf_counter() - began,
         "peak_memory_bytes": mx.get_peak_memory(),
