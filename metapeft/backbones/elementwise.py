@@ -69,7 +69,7 @@ def exp_of_minus(t: mx.array) -> mx.array:
 
 
 @exp_of_minus.vjp
-def exp_of_minus_vjp(t: mx.array, cotangent: mx.array, output: mx.array) -> mx.array:
+def _exp_of_minus_vjp(t: mx.array, cotangent: mx.array, output: mx.array) -> mx.array:
     return -cotangent * output
 
 

@@ -340,9 +340,14 @@ def _gradient_steps(opened: Opened, sizes: Sizes, names: bool, curves: int) -> i
         return sum(most.values())
 
     control = of(_generated(opened)) + steps_from_random(_random_steps(sizes), sizes.tuned)
+    return steps_of_cell(opened, sizes, of(opened.candidates), control, curves)
+
+
+def steps_of_cell(opened: Opened, sizes: Sizes, own: int, control: int, curves: int) -> int:
+    """Gradient steps of a cell: `own` in every episode, `control` in the first ones, and those of so many curves."""
     curve = CURVE_STEPS[-1] * (curves if opened.method.steps else min(curves, 1))  # without steps: the random start's
     counts = (sizes.episodes, min(sizes.control_episodes, sizes.episodes), min(sizes.curve_episodes, sizes.episodes))
-    return sum(count * steps for count, steps in zip(counts, (of(opened.candidates), control, curve), strict=True))
+    return sum(count * steps for count, steps in zip(counts, (own, control, curve), strict=True))
 
 
 def _random_steps(sizes: Sizes) -> dict[str, int]:

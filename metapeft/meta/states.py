@@ -188,14 +188,13 @@ class PoolStates:
             query_task: where its query set comes from; None for the same task.
         """
         query_task = query_task or support_task
+        side = "support" if query_task.one_pool else "query"
         if support_task.kind == "generation":
-            side = "support" if query_task.one_pool else "query"
             return self.written(support_task, "support", episode.support_rows), self.written(
                 query_task, side, episode.query_rows
             )
         classes, sentences = episode.units("support")
         support = self.examples(support_task, "support", episode.support_rows, classes)._replace(sentences=sentences)
-        side = "support" if query_task.one_pool else "query"
         classes, sentences = episode.units("query")
         return support, self.examples(query_task, side, episode.query_rows, classes)._replace(sentences=sentences)
 

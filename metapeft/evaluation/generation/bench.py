@@ -37,6 +37,7 @@ from metapeft.evaluation.bench import (
     Sizes,
     curves_of,
     sampler,
+    steps_of_cell,
     stranger,
     validation_episodes,
 )
@@ -48,6 +49,7 @@ from metapeft.evaluation.generation.scoring import primary_metric, score
 from metapeft.evaluation.generation.starts import adapters_of, candidates_of, choose, held_out_losses
 from metapeft.evaluation.generation.stop import trim
 from metapeft.evaluation.tables import SCORE
+from metapeft.heads.head import accuracy, cross_entropy
 from metapeft.meta.methods import Item
 from metapeft.meta.outer_loop import item_of
 from metapeft.meta.readings import random_steps
@@ -154,6 +156,8 @@ def written_cell(
     )
     primary = primary_metric(asked[0], style=style, domain=domain, allow_code_execution=allow_code_execution)
     means = {metric: _by_episode(values, every, asked) for metric, values in figures.items()}
+    own_steps = sum(candidate.steps for candidate in candidates)
+    control_steps = sizes.random_steps + LONG * sizes.baselines
     told = {
         metric: {name: float(np.nanmean(each)) if np.isfinite(each).any() else None for name, each in own.items()}
         for metric, own in means.items()
@@ -180,7 +184,7 @@ def written_cell(
         "curve_steps": list(CURVE_STEPS),
         "chosen": {"auto": dict(chosen)},
         "similarity": float(np.mean(similarity)),
-        "gradient_steps": _gradient_steps(candidates, sizes),
+        "gradient_steps": steps_of_cell(opened, sizes, own_steps, control_steps, len(curves["accuracy"])),
         "seconds": time.perf_counter() - began,
         "peak_memory_bytes": mx.get_peak_memory(),
     }
@@ -199,7 +203,7 @@ def write(
 
     assert isinstance(opened.backbone, Decoder)  # `tasks_and_backbone` saw to it
     sampler = make_sampler(temperature) if temperature else None
-    written = opened.backbone.write(prompts, adapter or None, opened.lora.scale, most=most, sampler=sampler)
+    written = opened.backbone.write(prompts, adapter, opened.lora.scale, most=most, sampler=sampler)
     return tokenizer.backend.decode_batch(written, skip_special_tokens=True)
 
 
@@ -215,12 +219,10 @@ def rate_of_random(opened: Opened, validation: Sequence[Task], sizes: Sizes, epi
         item = item_of(episode, task, opened.states, None)
         for rate in RATES:
             *_, last = random_steps(opened.setup.learner, opened.lora, item, sizes.random_steps, episode.index, rate)
-            logits = last[0].logits(last[1], last[3].hidden)
-            labels = last[3].labels
-            losses[rate].append(
-                float(mx.mean(mx.logsumexp(logits, -1) - mx.take_along_axis(logits, labels[:, None], -1)[:, 0]))
-            )
-            right[rate].append(float(mx.mean(mx.argmax(logits, -1) == labels)))
+            plain, params, _, query = last
+            logits = plain.logits(params, query.hidden)
+            losses[rate].append(float(cross_entropy(logits, query.labels)))
+            right[rate].append(float(accuracy(logits, query.labels)))
     chosen = min(RATES, key=lambda rate: np.mean(losses[rate]))
     tried = [[rate, float(np.mean(right[rate]))] for rate in RATES]
     return {"method": "random", "parameter": "rate", "chosen": chosen, "tried": tried}
@@ -244,7 +246,7 @@ def _controls(opened: Opened, task: Task, item: Item, episode: Episode, sizes: S
 
 def _suite_rows(task: Task, side: str, rows: np.ndarray) -> list[int]:
     """Rows of an episode as the suite numbers them."""
-    pool = task.support if side == "support" or task.one_pool else task.query
+    pool = task.support if side == "support" else task.query
     return (rows if pool.rows is None else pool.rows[rows]).tolist()
 
 
@@ -329,9 +331,3 @@ def _by_episode(
         start += len(own)
         found.setdefault(name, []).append(float(np.nanmean(own)) if np.isfinite(own).any() else math.nan)
     return found
-
-
-def _gradient_steps(candidates: Sequence[Candidate], sizes: Sizes) -> int:
-    own = sum(c.steps for c in candidates)
-    control = sizes.random_steps + LONG * sizes.baselines
-    return sizes.episodes * own + min(sizes.control_episodes, sizes.episodes) * control
