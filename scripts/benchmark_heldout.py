@@ -25,6 +25,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -99,7 +100,10 @@ class Config(BaseModel):
 
     suite: str = Field(description="folder that `metapeft build recipe=all` wrote")
     backbone: str = Field(default="nano", description="nano, a folder or a Hub id")
-    splits: list[str] = Field(default=[], description="names or YAML files; default: all that ship")
+    splits: list[str] = Field(
+        default=[],
+        description="names or YAML files; default: all that ship for texts with classes, if the suite has any",
+    )
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
         default=[0], description="of training and of the episodes"
     )
@@ -191,7 +195,7 @@ def run(config: Config) -> int:
 
 
 def run_shares(config: Config) -> None:
-    """Run the splits in `jobs` processes, dealt out in turn; each has its share of the cores.
+    """Run a process for each split, `jobs` at the same time; each has its share of the cores.
 
     Raises:
         MetapeftError: a process failed; the others have ended.
@@ -200,19 +204,27 @@ def run_shares(config: Config) -> None:
     given = config.model_dump(exclude_defaults=True) | {"jobs": 1}
     threads = str(max(1, (os.cpu_count() or 1) // config.jobs))
     limits = dict.fromkeys(("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
-    running = []
-    for number in range(min(config.jobs, len(names))):
+
+    def code_of(number: int) -> int:
         options = Path(config.out) / f"job-{number}.yaml"
-        atomic.write_text(options, json.dumps(given | {"splits": names[number :: config.jobs]}))  # JSON is YAML
-        running.append(subprocess.Popen([sys.executable, __file__, f"@{options}"], env=os.environ | limits))
-    codes = [process.wait() for process in running]
+        atomic.write_text(options, json.dumps(given | {"splits": [names[number]]}))  # JSON is YAML
+        return subprocess.run(
+            [sys.executable, __file__, f"@{options}"], env=os.environ | limits, check=False
+        ).returncode
+
+    with ThreadPoolExecutor(config.jobs) as pool:
+        codes = list(pool.map(code_of, range(len(names))))
     if any(codes):
         raise MetapeftError(f"{sum(map(bool, codes))} of {len(codes)} processes failed; see above")
 
 
 def splits_of(suite: Suite) -> list[str]:
-    """The splits that ship for the kinds of tasks that a suite has."""
+    """The splits that ship for texts with classes; of a suite without such tasks, for the kinds that it has.
+
+    A backbone that reads texts well seldom writes them, so one run of all kinds would fail half-way.
+    """
     kinds = {task.kind for task in suite.tasks}
+    kinds = {"classification"} & kinds or kinds
     return [name for name in split_names() if read_split(name).kind in kinds]
 
 

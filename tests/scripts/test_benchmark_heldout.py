@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import benchmark_heldout
@@ -11,7 +12,7 @@ import pytest
 
 from metapeft import build, cli
 from metapeft.evaluation.join import together
-from metapeft.evaluation.splits import Split
+from metapeft.evaluation.splits import Split, read_split
 from metapeft.tasks.suite import Suite
 from tests.evaluation.made_cells import result_of_one_cell as result
 
@@ -50,19 +51,26 @@ def test_a_rival_stands_beside_on_the_same_episodes_alone() -> None:
     assert ("auto", "multitask, auto") in rows
 
 
+def test_the_splits_of_a_suite_are_of_one_kind_where_it_has_classes() -> None:
+    def chosen(*kinds: str) -> set[str]:
+        suite = SimpleNamespace(tasks=[SimpleNamespace(kind=kind) for kind in kinds])
+        return {read_split(name).kind for name in benchmark_heldout.splits_of(suite)}
+
+    assert chosen("tagging", "classification", "generation") == {"classification"}
+    assert chosen("tagging", "generation") == {"tagging", "generation"}
+
+
 @pytest.mark.parametrize("failing", [0, 1])
 def test_jobs_share_the_splits_and_the_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
     asked: list[benchmark_heldout.Config] = []
 
-    class Process:
-        def __init__(self, argv: list[str], env: dict[str, str]):
-            asked.append(cli.parse(benchmark_heldout.Config, argv[2:], prog="benchmark_heldout"))
-            assert int(env["MKL_NUM_THREADS"]) >= 1
+    def process(argv: list[str], env: dict[str, str], check: bool) -> SimpleNamespace:
+        own = cli.parse(benchmark_heldout.Config, argv[2:], prog="benchmark_heldout")
+        asked.append(own)
+        assert int(env["MKL_NUM_THREADS"]) >= 1
+        return SimpleNamespace(returncode=failing * (own.splits != ["b"]))
 
-        def wait(self) -> int:
-            return failing
-
-    monkeypatch.setattr(benchmark_heldout.subprocess, "Popen", Process)
+    monkeypatch.setattr(benchmark_heldout.subprocess, "run", process)
     config = benchmark_heldout.Config(
         suite="s",
         splits=["a", "b", "c"],
@@ -74,11 +82,11 @@ def test_jobs_share_the_splits_and_the_options(tmp_path: Path, monkeypatch: pyte
         seeds=[0, 3],
     )
     if failing:
-        with pytest.raises(benchmark_heldout.MetapeftError, match="2 of 2 processes failed"):
+        with pytest.raises(benchmark_heldout.MetapeftError, match="2 of 3 processes failed"):
             benchmark_heldout.run_shares(config)
     else:
         benchmark_heldout.run_shares(config)
-    assert [own.splits for own in asked] == [["a", "c"], ["b"]]
+    assert sorted(own.splits for own in asked) == [["a"], ["b"], ["c"]]
     assert all(own == config.model_copy(update={"jobs": 1, "splits": own.splits}) for own in asked)
 
 
