@@ -1,8 +1,8 @@
 """Held-out domains and families: meta-train without them, test on them, for every split and seed; one table.
 
-    python scripts/benchmark_heldout.py suite=runs/suites/all
+    python scripts/benchmark_heldout.py suite=runs/suites/all jobs=2  # nano: a first look in 20 minutes on two cores
     python scripts/benchmark_heldout.py suite=runs/suites/all backbone=sentence-transformers/all-MiniLM-L6-v2 \
-        'splits=[domains]' 'seeds=[0,1,2]' episodes=200
+        'splits=[domains]' 'seeds=[0,1,2]' episodes=200 control_episodes=25 test_rows=2000
 
 A split (`recipes/splits`) names what is tested on, what is validated on and what is kept out of training beside these.
 Settings of training are `train=`, a YAML file of options of `metapeft.train`, or those below; they were chosen on
@@ -117,10 +117,10 @@ class Config(BaseModel):
     sentences: list[Annotated[int, Field(ge=1)]] = Field(
         default=[], description="tagging: support sets of so many sentences too"
     )
-    test_rows: int = Field(default=2000, ge=16, description="rows of each pool that test episodes are drawn from")
-    episodes: int = Field(default=200, ge=2, description="episodes a task, number of shots and seed")
-    control_episodes: int = Field(default=50, ge=2, description="of them with the controls too, see metapeft.evaluate")
-    prior_episodes: int = Field(default=30, ge=1, description="episodes a validation task for the prior of auto")
+    test_rows: int = Field(default=500, ge=16, description="rows of each pool that test episodes are drawn from")
+    episodes: int = Field(default=60, ge=2, description="episodes a task, number of shots and seed")
+    control_episodes: int = Field(default=6, ge=2, description="of them with the controls too, see metapeft.evaluate")
+    prior_episodes: int = Field(default=15, ge=1, description="episodes a validation task for the prior of auto")
     baselines: bool = Field(default=False, description="those of metapeft.evaluate too")
     allow_code_execution: bool = Field(
         default=False, description="run the programs and queries that are written, confined (docs/execution.md)"

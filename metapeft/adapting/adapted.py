@@ -233,7 +233,7 @@ def _why(choice: Choice, begin: Start, similarity: float) -> str:
     else:
         said = "There was nothing to cross-validate"
     if name in begin.prior.gains:
-        gain = 100 * begin.prior.gain(name, similarity)
+        gain = 100 * begin.prior.gain(name, similarity, bool(validated))
         said += f"; on tasks as near to training as this one a gain of {gain:+.1f} points was expected of it"
     elif begin.meta and not begin.prior.gains:
         said += "; the checkpoint has no record of gains on earlier tasks"

@@ -158,8 +158,11 @@ def _prior(path: Path) -> Prior:
     """The prior beside a checkpoint, `Prior` as JSON; none is expected where there is no file."""
     try:
         prior = Prior(**json.loads(path.read_text(encoding="utf-8")))
-        gains = {name: (float(intercept), float(slope)) for name, (intercept, slope) in prior.gains.items()}
-        return Prior(float(prior.centre), gains, float(prior.weight))
+        gains, alone = (
+            {name: (float(intercept), float(slope)) for name, (intercept, slope) in lines.items()}
+            for lines in (prior.gains, prior.gains if prior.alone is None else prior.alone)
+        )
+        return Prior(float(prior.centre), gains, float(prior.weight), alone)
     except FileNotFoundError:
         return NO_PRIOR
     except (OSError, ValueError, TypeError, AttributeError) as error:

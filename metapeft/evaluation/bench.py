@@ -53,6 +53,7 @@ from metapeft.meta.select import (
     Candidate,
     Features,
     Prior,
+    Record,
     candidates_of,
     choose,
     cross_validate,
@@ -230,15 +231,19 @@ def prior_of(opened: Opened, validation: Sequence[Task], sizes: Sizes, episodes:
         sizes: of the episodes.
         episodes: a task, with each of `PRIOR_SHOTS`.
     """
-    similarity: list[float] = []
-    gains: dict[str, list[float]] = {c.name: [] for c in opened.candidates[1:]}
+    setup, method, meta, frozen = opened.setup, opened.method, opened.meta, opened.candidates[0].name
+    records = []
     for task, episode in validation_episodes(opened, validation, sizes, episodes):
         item, known, near = read_episode(opened, episode, task)
-        right = _right(opened, item, read(opened.setup, opened.method, opened.meta, item, opened.candidates, known))[0]
-        similarity.append(near)
-        for name in gains:
-            gains[name].append(right.get(name, right["frozen"]) - right["frozen"])
-    return fit_prior(np.array(similarity), {name: np.array(gain) for name, gain in gains.items()})
+        right = _right(opened, item, read(setup, method, meta, item, opened.candidates, known))[0]
+        part = _part(opened, task, episode)
+        validated = cross_validate(setup, method, meta, item, part, opened.candidates, sizes.folds, known)
+        seen = {
+            name: float(np.mean(each) - np.mean(validated[frozen])) for name, each in validated.items() if len(each)
+        }
+        gains = {name: value - right[frozen] for name, value in right.items() if name != frozen}
+        records.append(Record(task.config.task_id, near, len(validated[frozen]), gains, seen))
+    return fit_prior(records)
 
 
 def cell_of(

@@ -58,6 +58,8 @@ HOW = (
     "sign-flip test, two-sided, without a correction for the number of tests. A mean over tasks weighs them alike."
 )
 
+FAMILIES = "Families side by side"
+FAMILIES_ABOUT = "%, means over the tasks of a family; differences in points with 95 % intervals. Families weigh alike."
 TUNED = ["tuned on validation tasks", "parameter", "chosen", "tried, and accuracy there in %"]
 CHOSEN = "Hyperparameters of baselines were chosen by accuracy on episodes of the validation tasks."
 
@@ -99,6 +101,9 @@ def markdown(result: Result) -> str:
     metric = tables.metric_of(cells)
     lines += ["", f"## {tables.capital(metric)}", "", "%, ± half the width of a 95 % interval.", ""]
     lines += accuracy_lines(cells, result["rows"], mix)
+    head, families, means = tables.family_table(cells, tables.columns(cells, mix))
+    if families:
+        lines += ["", f"## {FAMILIES}", "", FAMILIES_ABOUT, "", *_grid(head, families), *_grid_rows(means, "**")]
     lines += written_sections(cells, tables.columns(cells, mix))
     if mentions := tables.mention_lines(cells, tables.columns(cells, mix)):
         lines += ["", "## All mentions together", "", *_grid(tables.MENTIONS, mentions)]
@@ -188,6 +193,7 @@ def html(result: Result) -> str:
     metric = tables.capital(tables.metric_of(result["cells"]))
     parts += [f"<h2>{metric} of every method on every task</h2>", *_heat_maps(result)]
     parts += ["<h2>Success criteria by family</h2>", _criteria_table(result, whole=False)]
+    parts += _families(result)
     parts += ["<h2>Full table</h2>", _full_table(result)]
     parts += _written(result)
     if mentions := tables.mention_lines(result["cells"], tables.columns(result["cells"], result["mix"])):
@@ -253,6 +259,17 @@ def _heat_maps(result: Result) -> list[str]:
             table(head, lines, kind="heat", label=f"{shots} shots"),
         ]
     return parts
+
+
+def _families(result: Result) -> list[str]:
+    names = tables.columns(result["cells"], result["mix"])
+    head, families, means = tables.family_table(result["cells"], names)
+    if not families:
+        return []
+    kinds = ["figures"] * (len(head) - 1)
+    lines = [row(line, kinds) for line in (*families, *means)]
+    head = [tables.short(name, result["mix"]) for name in head]
+    return [f"<h2>{FAMILIES}</h2>", element("p", FAMILIES_ABOUT), table(head, lines, kinds, label=FAMILIES)]
 
 
 def _full_table(result: Result) -> str:

@@ -171,7 +171,9 @@ def rows_of(cells: Iterable[Cell], seed: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
-def mean_of(samples: Sequence[np.ndarray], seed: int = 0) -> tuple[float, float, float]:
+def mean_of(
+    samples: Sequence[np.ndarray], seed: int = 0, shares: Sequence[float] | None = None
+) -> tuple[float, float, float]:
     """Mean of the samples' means, with a 95 % bootstrap interval: resampled within each sample.
 
     The interval is that of these tasks, not of tasks in general: it does not say how another task would do.
@@ -179,6 +181,7 @@ def mean_of(samples: Sequence[np.ndarray], seed: int = 0) -> tuple[float, float,
     Args:
         samples: a figure an episode, ``(n_i,)`` each.
         seed: of the resamples.
+        shares: how much of the mean each sample is, together 1; None: all alike.
 
     Returns:
         Mean, lower and upper end.
@@ -188,32 +191,45 @@ def mean_of(samples: Sequence[np.ndarray], seed: int = 0) -> tuple[float, float,
     """
     if not samples or not all(map(len, samples)):
         raise ValueError("a mean needs samples, and each an episode")
-    centre = float(np.mean([np.mean(sample) for sample in samples]))
+    means = [np.mean(sample) for sample in samples]
+    centre = float(np.mean(means) if shares is None else np.dot(shares, means))
     # Deviations from each sample's own mean, weighted so that their mean varies as the mean of means does.
-    weighted = [_weight(sample, samples) * (sample - np.mean(sample)) for sample in samples]
-    low, high = bootstrap_interval(np.concatenate(weighted), np.random.default_rng(seed))
+    weighted = _weighted([sample - mean for sample, mean in zip(samples, means, strict=True)], shares)
+    low, high = bootstrap_interval(weighted, np.random.default_rng(seed))
     return centre, centre + float(low), centre + float(high)
 
 
-def paired(cells: Iterable[Cell], first: str, second: str, seed: int = 0) -> dict[str, Any] | None:
+def paired(
+    cells: Iterable[Cell], first: str, second: str, seed: int = 0, *, families_alike: bool = False
+) -> dict[str, Any] | None:
     """How much better one method is than another on the same episodes.
 
     Where a method has fewer episodes in a cell, only these count.
+
+    Args:
+        cells: of any tasks.
+        first: a method.
+        second: another.
+        seed: of the resamples and the flips.
+        families_alike: families weigh alike, and the cells of each within it; else all cells weigh alike.
 
     Returns:
         ``first``, ``second``, ``cells``, ``episodes``, ``difference`` (of accuracies, mean over cells), ``ci95`` and
         ``p`` (sign-flip); None where no cell has both.
     """
-    samples = []
+    samples, families = [], []
     for cell in cells:
         values = [np.array(cell["accuracy"].get(name, [])) for name in (first, second)]
         episodes = min(map(len, values))
         if episodes:
             samples.append(values[0][:episodes] - values[1][:episodes])
+            families.append(cell["family"])
     if not samples:
         return None
-    difference, low, high = mean_of(samples, seed)
-    weighted = np.concatenate([_weight(sample, samples) * sample for sample in samples])
+    counts = Counter(families)
+    shares = [1 / len(counts) / counts[family] for family in families] if families_alike else None
+    difference, low, high = mean_of(samples, seed, shares)
+    weighted = _weighted(samples, shares)
     return {
         "first": first,
         "second": second,
@@ -225,9 +241,11 @@ def paired(cells: Iterable[Cell], first: str, second: str, seed: int = 0) -> dic
     }
 
 
-def _weight(sample: np.ndarray, samples: Sequence[np.ndarray]) -> float:
-    """The mean over all episodes, each with its weight, is the mean of the samples' means."""
-    return sum(map(len, samples)) / (len(samples) * len(sample))
+def _weighted(samples: Sequence[np.ndarray], shares: Sequence[float] | None) -> np.ndarray:
+    """All episodes end to end, weighted so that their mean is the mean of the samples' means (see `mean_of`)."""
+    total = sum(map(len, samples))
+    shares = [1 / len(samples)] * len(samples) if shares is None else shares
+    return np.concatenate([total * share / len(own) * own for share, own in zip(shares, samples, strict=True)])
 
 
 def by_family(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
@@ -279,6 +297,49 @@ def accuracy_table(
             shown = [percent(float(np.mean(f))) if len(f) == len(tasks) else "" for f in figures]
             means.append([str(shots), str(len(tasks)), *shown])
     return lines, means
+
+
+FAMILY_PAIRS = (("auto", "frozen"), ("auto", "random"), (f"auto{NAMES}", f"frozen{NAMES}"), (f"auto{NAMES}", "frozen"))
+
+
+def family_table(
+    cells: Sequence[Cell], names: Sequence[str], seed: int = 0
+) -> tuple[list[str], list[list[str]], list[list[str]]]:
+    """Families side by side, figures as text, in %.
+
+    Args:
+        cells: of all of them.
+        names: the methods.
+        seed: of the resamples.
+
+    Returns:
+        The head; a line a family and number of shots: means over its tasks, "" for a method that not all of them have,
+        and `FAMILY_PAIRS` in points with their intervals; and a line a number of shots with the mean of the families,
+        in which these weigh alike. No lines where there is one family.
+    """
+    pairs = [pair for pair in FAMILY_PAIRS if any(pair[0] in cell["accuracy"] for cell in cells)]
+    head = ["family", "tasks", "shots", *names, *(f"{first} − {second}" for first, second in pairs)]
+    lines: list[list[str]] = []
+    means: list[list[str]] = []
+    if len(by_family(cells)) < 2:
+        return head, lines, means
+    for shots in dict.fromkeys(cell["shots"] for cell in cells):
+        own = [cell for cell in cells if cell["shots"] == shots]
+        figures = []
+        for family, part in by_family(own).items():
+            have = [[cell["accuracy"][name] for cell in part if name in cell["accuracy"]] for name in names]
+            figures.append([np.mean([np.mean(f) for f in each]) if len(each) == len(part) else None for each in have])
+            said = ["" if value is None else percent(value) for value in figures[-1]]
+            lines.append([family, str(len(part)), str(shots), *said, *_differences(part, pairs, seed)])
+        whole = ["" if None in each else percent(np.mean(each)) for each in zip(*figures, strict=True)]
+        count = f"mean of {len(figures)} families"
+        means.append([count, str(len(own)), str(shots), *whole, *_differences(own, pairs, seed)])
+    return head, lines, means
+
+
+def _differences(cells: Sequence[Cell], pairs: Sequence[tuple[str, str]], seed: int) -> list[str]:
+    found = [paired(cells, *pair, seed, families_alike=True) for pair in pairs]
+    return [f"{points(f['difference'])} [{points(f['ci95'][0])}, {points(f['ci95'][1])}]" if f else "" for f in found]
 
 
 _LOSSES = ("support loss, start", "support loss, end", "query loss, start", "query loss, end")

@@ -28,6 +28,7 @@ RIDGE = ridge_head()
 _NAMELESS = {"log_name_weight": mx.array(-math.inf)}  # for every head that reads names
 LARGE = 2**14  # support times query units: beyond it a classifier costs more than to begin its operations
 SHARP = 3.0  # mentions of one word, few and far between, are lost where the logits are worth little
+WEIGHTS = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)  # examples that a prior may be worth
 MIXES = (0.25, 0.5, 1.0)  # weights of adapted features that are tried beside the one of training
 
 
@@ -77,45 +78,94 @@ class Choice(NamedTuple):
     validated: dict[str, float]
 
 
+Line = tuple[float, float]  # intercept and slope
+
+
 class Prior(NamedTuple):
     """Expected gain over the frozen prototype: ``intercept + slope * (similarity - centre)``, by candidate's name.
 
     Attributes:
         centre: mean similarity of the meta-validation episodes.
-        gains: ``{name: (intercept, slope)}``.
+        gains: ``{name: (intercept, slope)}`` where there are examples to cross-validate on.
         weight: how many examples the prior is worth beside those of cross-validation.
+        alone: as `gains`, where there are none and the prior decides alone; None: as there.
     """
 
     centre: float
-    gains: dict[str, tuple[float, float]]
+    gains: dict[str, Line]
     weight: float = 10.0
+    alone: dict[str, Line] | None = None
 
-    def gain(self, name: str, similarity: float) -> float:
-        """Expected gain of a candidate; none for one without a record."""
-        intercept, slope = self.gains.get(name, (0.0, 0.0))
+    def gain(self, name: str, similarity: float, validated: bool) -> float:
+        """Expected gain of a candidate, beside cross-validation or without any; none for one without a record."""
+        lines = self.gains if validated or self.alone is None else self.alone
+        intercept, slope = lines.get(name, (0.0, 0.0))
         return intercept + slope * (similarity - self.centre)
 
 
-def fit_prior(similarity: np.ndarray, gains: dict[str, np.ndarray], ridge: float = 0.1) -> Prior:
+class Record(NamedTuple):
+    """What candidates did in an episode of a meta-validation task; those that could not be read are not there.
+
+    Attributes:
+        task: its task.
+        similarity: to the nearest training task.
+        examples: support examples that were left out in turn; 0: there was nothing to cross-validate.
+        gains: query accuracy above the frozen prototype's, by candidate's name.
+        validated: the same of the examples left out; empty without any.
+    """
+
+    task: str
+    similarity: float
+    examples: int
+    gains: dict[str, float]
+    validated: dict[str, float]
+
+
+def fit_prior(records: Sequence[Record], ridge: float = 0.1) -> Prior:
     """Fit the prior on episodes of meta-validation tasks.
 
+    The weight is the one of `WEIGHTS` with which prior and cross-validation together come nearest to the gains on
+    query sets, over all candidates (empirical Bayes: Robbins, 1956). In that the prior of a task's episodes is fitted
+    on the other tasks, where there are any: what is new to it is what it will be asked about.
+
     Args:
-        similarity: of each episode to its nearest training task, ``(n,)``.
-        gains: accuracy above the frozen prototype's by candidate's name, each ``(n,)``.
+        records: of the episodes.
         ridge: added to the variance of the similarity: few tasks give no steep slope.
 
     Raises:
         AdaptationError: there are no episodes.
     """
-    if not len(similarity):
+    if not records:
         raise AdaptationError("a prior needs episodes of meta-validation tasks")
-    centre = float(np.mean(similarity))
-    offset = np.asarray(similarity, np.float64) - centre
-    fitted = {}
-    for name, gain in gains.items():
-        slope = float(np.mean(offset * gain) / (np.mean(offset**2) + ridge**2))
-        fitted[name] = (float(np.mean(gain)), slope)
-    return Prior(centre, fitted)
+    centre = float(np.mean([record.similarity for record in records]))
+    beside = [record for record in records if record.examples]
+    alone = [record for record in records if not record.examples]
+    prior = Prior(centre, _lines(beside or alone, centre, ridge), alone=_lines(alone or beside, centre, ridge))
+    if not beside:
+        return prior
+    errors = np.zeros(len(WEIGHTS))
+    for task in dict.fromkeys(record.task for record in beside):
+        others = [record for record in beside if record.task != task]
+        lines = _lines(others, centre, ridge) if others else prior.gains
+        for record in (record for record in beside if record.task == task):
+            names = [name for name in record.validated if name in lines]
+            expected = np.array([lines[name][0] + lines[name][1] * (record.similarity - centre) for name in names])
+            seen, truth = (np.array([each[name] for name in names]) for each in (record.validated, record.gains))
+            for number, weight in enumerate(WEIGHTS):
+                said = (record.examples * seen + weight * expected) / (record.examples + weight)
+                errors[number] += np.sum((truth - said) ** 2)
+    return prior._replace(weight=WEIGHTS[int(np.argmin(errors))])
+
+
+def _lines(records: Sequence[Record], centre: float, ridge: float) -> dict[str, Line]:
+    lines = {}
+    for name in dict.fromkeys(name for record in records for name in record.gains):
+        own = [record for record in records if name in record.gains]
+        offset = np.array([record.similarity for record in own]) - centre
+        gain = np.array([record.gains[name] for record in own])
+        slope = float(np.mean(offset * (gain - gain.mean())) / (np.mean(offset**2) + ridge**2))
+        lines[name] = (float(np.mean(gain)) - slope * float(np.mean(offset)), slope)
+    return lines
 
 
 class Features(NamedTuple):
@@ -253,8 +303,8 @@ def choose(candidates: Sequence[Candidate], right: dict[str, np.ndarray], prior:
     rights = np.stack([right[name] for name in names])
     seen = rights.shape[1]
     base = rights[0].mean() if seen else 0.0
-    zero = prior.gain(names[0], similarity)
-    expected = np.array([base + prior.gain(name, similarity) - zero for name in names])
+    zero = prior.gain(names[0], similarity, seen > 0)
+    expected = np.array([base + prior.gain(name, similarity, seen > 0) - zero for name in names])
     score = (rights.sum(axis=1) + prior.weight * expected) / (seen + prior.weight)
     best = int(np.argmax(score))
     validated = dict(zip(names, rights.mean(axis=1).tolist(), strict=True)) if seen else {}

@@ -130,6 +130,7 @@ def test_the_page_has_its_sections_in_order(page: str) -> None:
         "Every task",
         "Accuracy of every method on every task",
         "Success criteria by family",
+        "Families side by side",
         "Full table",
         "Cost",
         "How it was made",

@@ -85,6 +85,25 @@ def test_a_paired_difference_takes_the_episodes_that_both_have() -> None:
     assert tables.paired(cells, "auto", "shuffled, mix 0.5") is None
 
 
+def test_families_weigh_alike_whatever_the_number_of_their_tasks() -> None:
+    lone = cell("v", "g", 5, {"frozen": 0.5, "auto": 0.9, "random": 0.1})
+    pair = [cell(task, "f", 5, {"frozen": 0.5, "auto": 0.6, "static, mix 0.5": 0.5}) for task in "tu"]
+    alike = tables.paired([lone, *pair], "auto", "frozen", families_alike=True)
+    assert alike is not None
+    assert alike["difference"] == pytest.approx(0.25)
+    assert alike["ci95"] == pytest.approx([0.25, 0.25])
+    head, lines, means = tables.family_table([lone, *pair], ["frozen", "auto", "static, mix 0.5"])
+    assert head == ["family", "tasks", "shots", "frozen", "auto", "static, mix 0.5", "auto − frozen", "auto − random"]
+    assert lines == [
+        ["g", "1", "5", "50.0", "90.0", "", "+40.0 [+40.0, +40.0]", "+80.0 [+80.0, +80.0]"],
+        ["f", "2", "5", "50.0", "60.0", "50.0", "+10.0 [+10.0, +10.0]", ""],
+    ]
+    assert means == [
+        ["mean of 2 families", "3", "5", "50.0", "75.0", "", "+25.0 [+25.0, +25.0]", "+80.0 [+80.0, +80.0]"]
+    ]
+    assert tables.family_table(pair, ["frozen"])[1:] == ([], [])
+
+
 def test_a_difference_that_cancels_is_no_evidence() -> None:
     cells = [cell("t", "f", 5, {"frozen": 0.5, "auto": 0.6}), cell("u", "f", 5, {"frozen": 0.5, "auto": 0.4})]
     found = tables.paired(cells, "auto", "frozen")

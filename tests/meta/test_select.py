@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -17,9 +17,11 @@ from metapeft.meta.judge import f1_of, sentence_counts
 from metapeft.meta.methods import Item, method_named
 from metapeft.meta.select import (
     FROZEN,
+    WEIGHTS,
     Candidate,
     Features,
     Prior,
+    Record,
     candidates_of,
     choose,
     classifier_of,
@@ -60,15 +62,52 @@ def test_candidates_are_what_a_method_offers() -> None:
     assert [c.name for c in both if c.names] == [f"{c.name} + names" for c in both if not c.names]
 
 
+def record(task: str, similarity: float, gain: float, examples: int = 0, validated: float = 0.0) -> Record:
+    return Record(task, similarity, examples, {"a": gain}, {"a": validated} if examples else {})
+
+
 def test_the_prior_recovers_a_slope_and_mistrusts_a_narrow_one() -> None:
     similarity = np.linspace(-1, 1, 201)
-    prior = fit_prior(similarity, {"static, mix 0.5": 0.02 + 0.1 * similarity}, ridge=1e-3)
-    assert prior.gain("static, mix 0.5", 0.5) == pytest.approx(0.07, abs=1e-3)
-    assert prior.gain("unheard of", 0.5) == 0
-    narrow = fit_prior(0.5 + 0.01 * similarity, {"static, mix 0.5": 0.02 + 5.0 * 0.01 * similarity}, ridge=0.1)
-    assert abs(narrow.gains["static, mix 0.5"][1]) < 0.1  # not 5
+    prior = fit_prior([record("t", near, 0.02 + 0.1 * near) for near in similarity], ridge=1e-3)
+    assert prior.gain("a", 0.5, False) == pytest.approx(0.07, abs=1e-3)
+    assert prior.gain("a", 0.5, True) == prior.gain("a", 0.5, False)  # nothing was cross-validated: all that is known
+    assert prior.gain("unheard of", 0.5, False) == 0
+    narrow = fit_prior([record("t", 0.5 + 0.01 * near, 0.02 + 5.0 * 0.01 * near) for near in similarity], ridge=0.1)
+    assert abs(narrow.gains["a"][1]) < 0.1  # not 5
     with pytest.raises(AdaptationError, match="needs episodes"):
-        fit_prior(np.zeros(0), {})
+        fit_prior([])
+
+
+def test_gains_without_and_beside_cross_validation_are_told_apart() -> None:
+    prior = fit_prior([record("t", 0.5, -0.1), record("t", 0.5, 0.2, 25, 0.1), record("t", 0.5, 0.4, 25, 0.1)])
+    assert prior.gain("a", 0.5, False) == pytest.approx(-0.1)
+    assert prior.gain("a", 0.5, True) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_the_weight_is_what_cross_validation_is_worth(weight: float) -> None:
+    """Gains are drawn about 0.1 with a spread, cross-validation adds noise whose variance is `weight / n` of it."""
+    rng = np.random.default_rng(0)
+    truth = 0.1 + 0.05 * rng.standard_normal(1000)
+    noisy = truth + 0.05 * (weight / 25) ** 0.5 * rng.standard_normal(1000)
+    records = [record("t", 0.5, *pair, 25, seen) for *pair, seen in zip(truth, noisy, strict=True)]
+    found = WEIGHTS.index(fit_prior(records).weight)
+    assert abs(found - WEIGHTS.index(weight)) <= 1
+
+
+def test_a_prior_that_other_tasks_do_not_bear_out_weighs_little() -> None:
+    """Each task's gain is its own; cross-validation sees it with a little noise."""
+    rng = np.random.default_rng(0)
+
+    def records(gains: Sequence[float]) -> list[Record]:
+        return [
+            record(f"t{i}", 0.5, gain, 25, gain + 0.05 * rng.standard_normal())
+            for i, gain in enumerate(gains)
+            for _ in range(20)
+        ]
+
+    assert fit_prior(records([-0.3, 0.3])).weight == min(WEIGHTS)
+    assert fit_prior(records([0.1, 0.1])).weight == max(WEIGHTS)
 
 
 def support_of(setup, per_class: int, ways: int = 2, names: bool = False) -> tuple[Item, Callable[..., Examples]]:
