@@ -202,14 +202,11 @@ class Ours:
                 hidden: Any = None
                 return Examples(Beside(hidden, support.hidden.frozen[mx.array(rows)]), mx.array(labels[rows]))
 
-            known: dict[str, Any] = {}
-            given = begin.setup, begin.method, begin.meta, item
-            right = cross_validate(*given, part, begin.candidates, known=known)
+            right = cross_validate(begin.setup, begin.method, begin.meta, item, part, begin.candidates)
             chosen = choose(begin.candidates, right, begin.prior, near).candidate
-            logits = read(*given, [chosen], known)[chosen.name]
         else:
             chosen = self.candidates[name]
-            logits = read(begin.setup, begin.method, begin.meta, item, [chosen])[chosen.name]
+        logits = read(begin.setup, begin.method, begin.meta, item, [chosen])[chosen.name]
         return np.argmax(np.array(logits), axis=1)
 
 

@@ -241,13 +241,14 @@ def cross_validate(
         part: ``indices -> Examples`` of these support examples; asked where a candidate steps.
         candidates: what to read; one with names is left out where the item has none.
         folds: at most the number of examples of the largest class.
-        known: see `read`.
+        known: features under some starts that are had already, by start; left as it is.
 
     Returns:
         By candidate's name its score on each example left out, float64 ``(examples,)``: 0 or 1, of a sentence F1; the
         same examples in the same order for all.
     """
     candidates = [c for c in candidates if not (c.names and item.names is None)]
+    item, known = item._replace(query=item.support), dict(known or {})  # the query set is not looked at
     labels, sentences = np.array(item.support.labels), item.support.sentences
     owner = np.arange(len(labels)) if sentences is None else np.repeat(np.arange(len(sentences[0])), sentences[0])
     has = np.zeros((owner[-1] + 1, item.ways), bool)
@@ -264,12 +265,10 @@ def cross_validate(
     order = np.concatenate(outs)
     said: dict[str, np.ndarray] = {}
     if still := [c for c in candidates if not c.steps]:
-        known = {} if known is None else known
         features = {c.start: _features(setup, meta, item, c.start, known) for c in still}
         features = {begin: own._replace(query=own.support) for begin, own in features.items()}
-        frozen = _frozen(item)
         kept = np.where(fold == np.arange(folds)[:, None], -1, labels).astype(np.int32)  # the others are of no class
-        logits = _logits(setup, meta, still, features, frozen._replace(query=frozen.support), mx.array(kept), item.ways)
+        logits = _logits(setup, meta, still, features, _frozen(item), mx.array(kept), item.ways)
         mx.eval(logits)
         said = {name: np.array(each)[fold[order], order].argmax(axis=1) for name, each in logits.items()}
     if stepping := [c for c in candidates if c.steps]:
@@ -468,7 +467,7 @@ def _sentences_left_out(
     candidates: Sequence[Candidate],
     fold: np.ndarray,
     outs: Sequence[np.ndarray],
-    known: dict[str, Features] | None,
+    known: dict[str, Features],
 ) -> dict[str, np.ndarray]:
     """See `cross_validate`.
 
@@ -484,7 +483,7 @@ def _sentences_left_out(
         raise AdaptationError("words are tagged without gradient steps: a word outside is its own nearest one")
     assert item.support.sentences is not None
     lengths, tags = item.support.sentences
-    features = {c.start: _features(setup, meta, item, c.start, {} if known is None else known) for c in candidates}
+    features = {c.start: _features(setup, meta, item, c.start, known) for c in candidates}
     ends = np.cumsum(lengths)
     found: dict[str, list[mx.array]] = {c.name: [] for c in candidates}
     for number in range(len(outs)):
@@ -521,9 +520,11 @@ def _features(setup: Setup, meta: Tree, item: Item, begin: str, known: dict[str,
             assert isinstance(network, WithFrozen)
             plain = setup.learner._replace(backbone=network.backbone)
             adapter, _ = start(setup, _of_start(meta, begin), item.embedding)
+            support = unit(plain.features_now(adapter, item.support.hidden.hidden))
+            same = item.query is item.support
             known[begin] = Features(
-                unit(plain.features_now(adapter, item.support.hidden.hidden)),
-                unit(plain.features_now(adapter, item.query.hidden.hidden)),
+                support,
+                support if same else unit(plain.features_now(adapter, item.query.hidden.hidden)),
                 None if item.names is None else unit(plain.features_now(adapter, item.names.hidden)),
             )
         mx.eval(known[begin])

@@ -126,6 +126,11 @@ def support_of(setup, per_class: int, ways: int = 2, names: bool = False) -> tup
     return Item(support, support, ways, mx.zeros(0), mx.arange(ways), "task", names=called), part
 
 
+def no_part(rows: np.ndarray) -> Examples:
+    """For candidates that take no step."""
+    raise AssertionError(f"asked for {rows}")
+
+
 def chosen(candidates, per_class: int, prior: Prior = NO_PRIOR):
     method, setup, meta, _ = made("protonet")
     item, part = support_of(setup, per_class)
@@ -280,6 +285,16 @@ def test_known_features_are_not_computed_again() -> None:
     broken = item._replace(support=item.support._replace(hidden=item.support.hidden._replace(hidden=None)))
     again = read(setup, method, meta, broken, (FROZEN, STATIC), known)
     assert all(np.array_equal(np.array(first[name]), np.array(again[name])) for name in first)
+
+
+@pytest.mark.parametrize("name", ["protonet", "hypernetwork"])
+def test_the_query_set_is_not_looked_at_to_choose(name: str) -> None:
+    method, setup, meta, item = made(name)
+    candidates = [c for c in candidates_of(method, 0, 0.5, names=True) if not c.steps]
+    blind = item._replace(query=item.query._replace(hidden=None))
+    right, again = (cross_validate(setup, method, meta, each, no_part, candidates) for each in (item, blind))
+    assert right.keys() == again.keys()
+    assert all(np.array_equal(right[name], again[name]) for name in right)
 
 
 def test_a_name_is_an_example_and_is_left_out_where_there_is_none() -> None:
