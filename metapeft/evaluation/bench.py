@@ -316,6 +316,7 @@ def cell_of(
         "family": task.config.task_family,
         "ways": drawn.n_way,
         "shots": drawn.k_shot,
+        "asked": shots,
         "query": drawn.query_size,
         "metric": F1 if tagging else ACCURACY,
         **({"by": by, "mentions": mentions} if tagging else {}),

@@ -59,7 +59,10 @@ HOW = (
 )
 
 FAMILIES = "Families side by side"
-FAMILIES_ABOUT = "%, means over the tasks of a family; differences in points with 95 % intervals. Families weigh alike."
+FAMILIES_ABOUT = (
+    "%, means over the tasks of a family; differences in points with 95 % intervals. Families weigh alike. A task that "
+    "cannot give so many shots has what it can give."
+)
 TUNED = ["tuned on validation tasks", "parameter", "chosen", "tried, and accuracy there in %"]
 CHOSEN = "Hyperparameters of baselines were chosen by accuracy on episodes of the validation tasks."
 

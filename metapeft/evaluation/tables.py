@@ -3,6 +3,7 @@
 A cell is what one task and number of shots gave::
 
     {"task": str, "family": str, "track": str, "ways": int, "shots": int, "query": int, "similarity": float,
+     "asked": int,                                                # shots, of which a small task gives fewer
      "gradient_steps": int,                                       # behind its figures, without cross-validation of auto
      "seconds": float, "peak_memory_bytes": int,                  # wall-clock; the most that MLX held at once
      "metric": "accuracy", "entity F1" or "score",                # accuracy where it is missing
@@ -313,9 +314,9 @@ def family_table(
         seed: of the resamples.
 
     Returns:
-        The head; a line a family and number of shots: means over its tasks, "" for a method that not all of them have,
-        and `FAMILY_PAIRS` in points with their intervals; and a line a number of shots with the mean of the families,
-        in which these weigh alike. No lines where there is one family.
+        The head; a line a family and number of shots that was asked for: means over its tasks, "" for a method that
+        not all of them have, and `FAMILY_PAIRS` in points with their intervals; and a line a number of shots with the
+        mean of the families, in which these weigh alike. No lines where there is one family.
     """
     pairs = [pair for pair in FAMILY_PAIRS if any(pair[0] in cell["accuracy"] for cell in cells)]
     head = ["family", "tasks", "shots", *names, *(f"{first} − {second}" for first, second in pairs)]
@@ -323,8 +324,9 @@ def family_table(
     means: list[list[str]] = []
     if len(by_family(cells)) < 2:
         return head, lines, means
-    for shots in dict.fromkeys(cell["shots"] for cell in cells):
-        own = [cell for cell in cells if cell["shots"] == shots]
+    asked = [cell.get("asked", cell["shots"]) for cell in cells]  # results of before 27 November 2026 have none
+    for shots in dict.fromkeys(asked):
+        own = [cell for cell, count in zip(cells, asked, strict=True) if count == shots]
         figures = []
         for family, part in by_family(own).items():
             have = [[cell["accuracy"][name] for cell in part if name in cell["accuracy"]] for name in names]

@@ -88,6 +88,7 @@ def test_a_paired_difference_takes_the_episodes_that_both_have() -> None:
 def test_families_weigh_alike_whatever_the_number_of_their_tasks() -> None:
     lone = cell("v", "g", 5, {"frozen": 0.5, "auto": 0.9, "random": 0.1})
     pair = [cell(task, "f", 5, {"frozen": 0.5, "auto": 0.6, "static, mix 0.5": 0.5}) for task in "tu"]
+    pair[1]["shots"] = 3  # all that it has
     alike = tables.paired([lone, *pair], "auto", "frozen", families_alike=True)
     assert alike is not None
     assert alike["difference"] == pytest.approx(0.25)

@@ -170,6 +170,7 @@ def written_cell(
         "family": task.config.task_family,
         "ways": 1,
         "shots": drawn.k_shot,
+        "asked": shots,
         "query": drawn.query_size,
         "metric": SCORE,
         "primary": primary._asdict(),
