@@ -126,7 +126,8 @@ def fit_prior(records: Sequence[Record], ridge: float = 0.1) -> Prior:
 
     The weight is the one of `WEIGHTS` with which prior and cross-validation together come nearest to the gains on
     query sets, over all candidates (empirical Bayes: Robbins, 1956). In that the prior of a task's episodes is fitted
-    on the other tasks, where there are any: what is new to it is what it will be asked about.
+    on the other tasks: what is new to it is what it will be asked about. One task alone cannot say how far its gains
+    carry; there the weight stays what it is by default.
 
     Args:
         records: of the episodes.
@@ -141,12 +142,12 @@ def fit_prior(records: Sequence[Record], ridge: float = 0.1) -> Prior:
     beside = [record for record in records if record.examples]
     alone = [record for record in records if not record.examples]
     prior = Prior(centre, _lines(beside or alone, centre, ridge), alone=_lines(alone or beside, centre, ridge))
-    if not beside:
+    tasks = list(dict.fromkeys(record.task for record in beside))
+    if len(tasks) < 2:
         return prior
     errors = np.zeros(len(WEIGHTS))
-    for task in dict.fromkeys(record.task for record in beside):
-        others = [record for record in beside if record.task != task]
-        lines = _lines(others, centre, ridge) if others else prior.gains
+    for task in tasks:
+        lines = _lines([record for record in beside if record.task != task], centre, ridge)
         for record in (record for record in beside if record.task == task):
             names = [name for name in record.validated if name in lines]
             expected = np.array([lines[name][0] + lines[name][1] * (record.similarity - centre) for name in names])

@@ -90,7 +90,9 @@ def test_the_weight_is_what_cross_validation_is_worth(weight: float) -> None:
     rng = np.random.default_rng(0)
     truth = 0.1 + 0.05 * rng.standard_normal(1000)
     noisy = truth + 0.05 * (weight / 25) ** 0.5 * rng.standard_normal(1000)
-    records = [record("t", 0.5, *pair, 25, seen) for *pair, seen in zip(truth, noisy, strict=True)]
+    records = [
+        record(f"t{i % 2}", 0.5, gain, 25, seen) for i, (gain, seen) in enumerate(zip(truth, noisy, strict=True))
+    ]
     found = WEIGHTS.index(fit_prior(records).weight)
     assert abs(found - WEIGHTS.index(weight)) <= 1
 
@@ -108,6 +110,7 @@ def test_a_prior_that_other_tasks_do_not_bear_out_weighs_little() -> None:
 
     assert fit_prior(records([-0.3, 0.3])).weight == min(WEIGHTS)
     assert fit_prior(records([0.1, 0.1])).weight == max(WEIGHTS)
+    assert fit_prior(records([0.1])).weight == NO_PRIOR.weight  # one task cannot say
 
 
 def support_of(setup, per_class: int, ways: int = 2, names: bool = False) -> tuple[Item, Callable[..., Examples]]:
