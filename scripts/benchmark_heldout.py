@@ -1,6 +1,6 @@
 """Held-out domains and families: meta-train without them, test on them, for every split and seed; one table.
 
-    python scripts/benchmark_heldout.py suite=runs/suites/all jobs=2  # nano: a first look in 20 minutes on two cores
+    python scripts/benchmark_heldout.py suite=runs/suites/all jobs=2  # nano, one seed: a first look
     python scripts/benchmark_heldout.py suite=runs/suites/all backbone=sentence-transformers/all-MiniLM-L6-v2 \
         'splits=[domains]' 'seeds=[0,1,2]' episodes=200 control_episodes=25 test_rows=2000
 
