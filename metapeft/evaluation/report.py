@@ -83,6 +83,7 @@ def summarized(result: Result, seed: int = 0) -> Result:
         "rows": tables.rows_of(cells, seed),
         "criteria": criteria(cells, mix, seed),
         "comparisons": [pair for pair in found if pair is not None],
+        "families": tables.family_table(cells, tables.columns(cells, mix), seed),
     }
 
 
@@ -104,7 +105,7 @@ def markdown(result: Result) -> str:
     metric = tables.metric_of(cells)
     lines += ["", f"## {tables.capital(metric)}", "", "%, ± half the width of a 95 % interval.", ""]
     lines += accuracy_lines(cells, result["rows"], mix)
-    head, families, means = tables.family_table(cells, tables.columns(cells, mix))
+    head, families, means = result["families"]
     if families:
         lines += ["", f"## {FAMILIES}", "", FAMILIES_ABOUT, "", *_grid(head, families), *_grid_rows(means, "**")]
     lines += written_sections(cells, tables.columns(cells, mix))
@@ -265,8 +266,7 @@ def _heat_maps(result: Result) -> list[str]:
 
 
 def _families(result: Result) -> list[str]:
-    names = tables.columns(result["cells"], result["mix"])
-    head, families, means = tables.family_table(result["cells"], names)
+    head, families, means = result["families"]
     if not families:
         return []
     kinds = ["figures"] * (len(head) - 1)
