@@ -109,6 +109,10 @@ def test_a_prior_that_other_tasks_do_not_bear_out_weighs_little() -> None:
         ]
 
     assert fit_prior(records([-0.3, 0.3])).weight == min(WEIGHTS)
+    # a slope through both tasks would know each: it must not be asked about a task that it was fitted on
+    far = [each._replace(similarity=float(each.task == "t1")) for each in records([-0.3, 0.3])]
+    assert fit_prior(far).gain("a", 1.0, True) > 0.2
+    assert fit_prior(far).weight == min(WEIGHTS)
     assert fit_prior(records([0.1, 0.1])).weight == max(WEIGHTS)
     assert fit_prior(records([0.1])).weight == NO_PRIOR.weight  # one task cannot say
 
