@@ -108,7 +108,7 @@ def test_without_a_checkpoint_the_frozen_prototype(examples: Path, tmp_path: Pat
     out = tmp_path / "out"
     assert adapt.main([f"data={examples}", "checkpoint=none", f"out={out}", *FAST]) == 0
     result = result_of(out)
-    assert set(result["scores"]) == {"frozen", "frozen, ridge", "frozen + names", "frozen, ridge + names"}
+    assert set(result["scores"]) == {"frozen", "frozen, logistic", "frozen + names", "frozen, logistic + names"}
     assert result["nearest"] == []
     assert not (out / "adapter-peft").exists()
     card = (out / "README.md").read_text()

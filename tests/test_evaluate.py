@@ -47,10 +47,10 @@ def test_every_method_reads_the_same_episodes(
     assert "SYNTHETIC" in capsys.readouterr().out
     result = result_of(tmp_path)
     mixes = [f"mix {mix:g}" for mix in (0.25, 0.5, 1.0)]
-    mixes += ["mix 0.5, ridge", "1 steps, mix 0.5"]
+    mixes += ["mix 0.5, logistic", "1 steps, mix 0.5"]
     starts = [f"{start}, {mix}" for start in ("static", "hypernetwork") for mix in mixes]
-    starts.append("frozen, ridge")
-    shuffled = ["shuffled, mix 0.5", "shuffled, mix 0.5, ridge", "shuffled, 1 steps, mix 0.5"]
+    starts.append("frozen, logistic")
+    shuffled = ["shuffled, mix 0.5", "shuffled, mix 0.5, logistic", "shuffled, 1 steps, mix 0.5"]
     # points have no names of classes, so only the choice is offered with and without
     methods = {"frozen", "auto", "auto + names", "random", *starts, *shuffled}
     assert {(cell["task"], cell["shots"]) for cell in result["cells"]} == {

@@ -223,7 +223,7 @@ def _why(choice: Choice, begin: Start, similarity: float) -> str:
     """One or two sentences on the choice."""
     name, validated = choice.candidate.name, choice.validated
     if all(candidate.start == "frozen" for candidate in begin.candidates):
-        offered = "Offered: prototypes and ridge regression on the frozen network, with and without names of labels."
+        offered = "Offered: prototypes and logistic regression on the frozen network, with and without names of labels."
     else:
         offered = f"Offered: {len(choice.scores)} starts and mixes."
     if validated:

@@ -88,7 +88,7 @@ def open_start(
         # validation task (music, 99 sentences) a ridge regression has 47.4 F1 with MiniLM so, 46.7 below two blocks
         # and 44.5 below one; 33.7 with nano, 30.9 below both of its blocks.
         layers = max(1, len(network.layers) // 2) if kind == "tagging" else 1
-        frozen = [FROZEN, FROZEN._replace(ridge=True)]
+        frozen = [FROZEN, FROZEN._replace(regression="ridge" if kind == "tagging" else "logistic")]
         if kind == "tagging":
             frozen += [c._replace(sharpness=SHARP) for c in frozen]
         else:

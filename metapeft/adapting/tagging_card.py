@@ -47,7 +47,9 @@ def _chosen(result: dict[str, Any]) -> str:
         "A type is the mean of its words. A word is outside of all as far as it is like a word outside in the "
         f"sentences; {head['rows']:,} rows are kept for that, {head['bytes'] / 2**20:.1f} MB."
     )
-    lines.append("Words are told apart by a ridge regression on the features." if candidate["ridge"] else prototypes)
+    lines.append(
+        "Words are told apart by a ridge regression on the features." if candidate["regression"] else prototypes
+    )
     lines += weights_of(candidate)
     if start["checkpoint"] is None:
         lines.append("How types follow each other in a sentence was counted in your sentences.")

@@ -27,7 +27,7 @@ from metapeft.episodes.sampler import EpisodeSampler
 from metapeft.episodes.tagging import TaggingSampler
 from metapeft.errors import BackboneError, EpisodeError, MetapeftError, SuiteError
 from metapeft.evaluation.intervals import bootstrap_interval
-from metapeft.heads import cosine_head, euclidean_head, language_head, ridge_head, tagger_head
+from metapeft.heads import cosine_head, euclidean_head, language_head, logistic_head, ridge_head, tagger_head
 from metapeft.meta import checkpoint as checkpoints
 from metapeft.meta import distributed
 from metapeft.meta.checkpoint import Checkpoint, CheckpointError
@@ -57,7 +57,13 @@ from metapeft.tasks.task import Task
 if TYPE_CHECKING:
     from metapeft.train import TrainConfig
 
-HEADS = {"cosine": cosine_head, "euclidean": euclidean_head, "ridge": ridge_head, "tagger": tagger_head}
+HEADS = {
+    "cosine": cosine_head,
+    "euclidean": euclidean_head,
+    "ridge": ridge_head,
+    "logistic": logistic_head,  # chosen by `auto`, not trained with
+    "tagger": tagger_head,
+}
 DEFAULTS_OF: dict[str, dict[str, Any]] = {
     "tagging": {"inner_steps": 0, "max_tokens": 96},
     "generation": {"inner_steps": 5, "max_tokens": 512, "mix": 1.0, "shots": [5, 10], "prior_episodes": 0},

@@ -15,7 +15,7 @@ import numpy as np
 
 from metapeft.episodes.episode import Sentences
 from metapeft.errors import AdaptationError
-from metapeft.heads import ridge_head
+from metapeft.heads import logistic_head, ridge_head
 from metapeft.heads.head import Head, Meta, Params, unit
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.judge import counts_of_all, f1_of
@@ -24,7 +24,7 @@ from metapeft.meta.methods import Item, Method, Setup, curve, start, transitions
 from metapeft.meta.states import WithFrozen, beside
 from metapeft.mlx import mx
 
-RIDGE = ridge_head()
+REGRESSIONS = {"ridge": ridge_head(), "logistic": logistic_head()}
 _NAMELESS = {"log_name_weight": mx.array(-math.inf)}  # for every head that reads names
 LARGE = 2**14  # support times query units: beyond it a classifier costs more than to begin its operations
 SHARP = 3.0  # mentions of one word, few and far between, are lost where the logits are worth little
@@ -40,7 +40,7 @@ class Candidate(NamedTuple):
         steps: gradient steps.
         mix: weight of adapted beside frozen features.
         names: whether the classes' names are examples too.
-        ridge: whether the classifier is a ridge regression (`heads.ridge`), in place of the head of training.
+        regression: ``logistic`` or ``ridge``, the classifier in place of the head of training; none: that head.
         sharpness: factor of the logits. It says what they are worth beside what follows what in sentences, where these
             are decoded as a whole; elsewhere it changes nothing.
     """
@@ -49,7 +49,7 @@ class Candidate(NamedTuple):
     steps: int = 0
     mix: float = 0.0
     names: bool = False
-    ridge: bool = False
+    regression: str | None = None
     sharpness: float = 1.0
 
     @property
@@ -57,7 +57,8 @@ class Candidate(NamedTuple):
         parts = [self.start]
         if self.start != "frozen":
             parts += [f"{self.steps} steps"] * (self.steps > 0) + [f"mix {self.mix:g}"]
-        parts += ["ridge"] * self.ridge + [f"sharp {self.sharpness:g}"] * (self.sharpness != 1)
+        parts += [] if self.regression is None else [self.regression]
+        parts += [f"sharp {self.sharpness:g}"] * (self.sharpness != 1)
         return ", ".join(parts) + " + names" * self.names
 
 
@@ -321,8 +322,8 @@ def candidates_of(
 ) -> tuple[Candidate, ...]:
     """The candidates that a checkpoint offers, the frozen prototype first: every start, mix and number of steps.
 
-    A ridge regression is offered on the frozen features and at two mixes: with more than a few examples it is better
-    than prototypes, and it costs more to fit.
+    A regression is offered on the frozen features and at two mixes: with more than a few examples, or many classes, it
+    is better than prototypes, and it costs more to fit. Texts have a logistic one; words, which are many, ridge.
 
     Args:
         method: of the checkpoint.
@@ -332,10 +333,11 @@ def candidates_of(
         tagging: words are tagged: every candidate is offered with sharper logits too.
     """
     starts = ("static", "hypernetwork") if "generator" in method.learns else ("static",)
-    out = [FROZEN, FROZEN._replace(ridge=True)]
+    regression = "ridge" if tagging else "logistic"
+    out = [FROZEN, FROZEN._replace(regression=regression)]
     for begin in starts:
         out += [Candidate(begin, 0, m) for m in sorted({*MIXES, mix})]
-        out += [Candidate(begin, 0, m, ridge=True) for m in sorted({0.5, mix})]
+        out += [Candidate(begin, 0, m, regression=regression) for m in sorted({0.5, mix})]
         if method.steps and steps:
             out.append(Candidate(begin, steps, mix))
     if tagging:
@@ -344,8 +346,8 @@ def candidates_of(
 
 
 def head_of(setup: Setup, candidate: Candidate) -> Head:
-    """The head of a candidate: that of training, or a ridge regression."""
-    return RIDGE if candidate.ridge else setup.learner.head
+    """The head of a candidate: that of training, or a regression."""
+    return setup.learner.head if candidate.regression is None else REGRESSIONS[candidate.regression]
 
 
 def classifier_of(
@@ -402,8 +404,8 @@ def _logits(
     named = any(c.names for c in candidates)
     if labels.shape[1] * len(frozen.query) > LARGE:
         return _one_by_one(setup, meta, candidates, features, frozen, labels, ways)
-    for ridge in dict.fromkeys(c.ridge for c in candidates):
-        own = [c for c in candidates if c.ridge == ridge]
+    for regression in dict.fromkeys(c.regression for c in candidates):
+        own = [c for c in candidates if c.regression == regression]
         head = head_of(setup, own[0])
 
         def classify(learned: Meta, rows: list[mx.array], labels: mx.array, head: Head = head) -> mx.array:
@@ -507,7 +509,7 @@ def _sentences_left_out(
 def _learned(setup: Setup, meta: Tree, candidate: Candidate) -> Meta:
     """The scalars of a candidate's head: the frozen prototype has nothing that was learned."""
     learned = head_of(setup, candidate).default_meta()
-    if candidate.start != "frozen":  # a ridge has only the weight of names from training
+    if candidate.start != "frozen":  # a regression has only the weight of names from training
         learned |= {name: value for name, value in meta.get("head", {}).items() if name in learned}
     return learned
 

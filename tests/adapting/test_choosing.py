@@ -127,5 +127,5 @@ def test_without_a_checkpoint_the_frozen_prototype_is_all_there_is() -> None:
     labels = np.array([0, 1] * 3)
     seen = look(frozen, texts_about([NAMES[label] for label in labels]), labels, NAMES)
     found = fit(frozen, seen, np.arange(6), 3, {})
-    assert set(found.choice.scores) == {"frozen", "frozen, ridge", "frozen + names", "frozen, ridge + names"}
+    assert set(found.choice.scores) == {"frozen", "frozen, logistic", "frozen + names", "frozen, logistic + names"}
     assert len(found.embedding) == 0

@@ -32,7 +32,7 @@ NEW = texts_about(["sport", "food", "food"], 9)
     [
         ("frozen", 0.0, True, "cosine"),
         ("static", 0.25, False, "cosine"),
-        ("hypernetwork", 0.5, False, "ridge"),
+        ("hypernetwork", 0.5, False, "logistic"),
         ("hypernetwork", 1.0, True, "cosine"),
     ],
 )

@@ -34,13 +34,13 @@ def tagger() -> Tagger:
 
 
 @pytest.mark.parametrize(
-    ("start", "mix", "ridge"),
-    [("frozen", 0.0, False), ("frozen", 0.0, True), ("static", 0.25, False), ("hypernetwork", 0.5, True)],
+    ("start", "mix", "regression"),
+    [("frozen", 0.0, None), ("frozen", 0.0, "ridge"), ("static", 0.25, None), ("hypernetwork", 0.5, "ridge")],
 )
 def test_the_saved_tagger_is_the_chosen_candidate_on_all_sentences(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str, mix: float, ridge: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str, mix: float, regression: str | None
 ) -> None:
-    chosen = Candidate(start, 0, mix, ridge=ridge)
+    chosen = Candidate(start, 0, mix, regression=regression)
     begin = made_tagging_start()._replace(prior=sure_of(chosen))
     monkeypatch.setattr(tagging, "open_start", lambda checkpoint, backbone, kind: begin)
     made = adapt_sentences(SENTENCES, TAGS, folds=2, repeats=1)

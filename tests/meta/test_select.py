@@ -9,7 +9,7 @@ import pytest
 
 from metapeft.episodes.episode import Sentences
 from metapeft.errors import AdaptationError
-from metapeft.heads import Head, cosine_head, euclidean_head, tagger_head
+from metapeft.heads import Head, cosine_head, euclidean_head, logistic_head, tagger_head
 from metapeft.heads.head import unit
 from metapeft.meta import select
 from metapeft.meta.inner_loop import Examples
@@ -49,14 +49,14 @@ def test_folds_take_turns_in_every_class() -> None:
 
 def test_candidates_are_what_a_method_offers() -> None:
     names = [c.name for c in candidates_of(method_named("hypernetwork"), 3, 0.5)]
-    mixes = ["mix 0.25", "mix 0.5", "mix 1", "mix 0.5, ridge", "3 steps, mix 0.5"]
+    mixes = ["mix 0.25", "mix 0.5", "mix 1", "mix 0.5, logistic", "3 steps, mix 0.5"]
     assert names == [
         "frozen",
-        "frozen, ridge",
+        "frozen, logistic",
         *(f"{start}, {mix}" for start in ("static", "hypernetwork") for mix in mixes),
     ]
-    static = ["frozen", "frozen, ridge", *(f"static, mix {mix}" for mix in ("0.25", "0.3", "0.5", "1"))]
-    static += ["static, mix 0.3, ridge", "static, mix 0.5, ridge"]
+    static = ["frozen", "frozen, logistic", *(f"static, mix {mix}" for mix in ("0.25", "0.3", "0.5", "1"))]
+    static += ["static, mix 0.3, logistic", "static, mix 0.5, logistic"]
     assert [c.name for c in candidates_of(method_named("protonet"), 3, 0.3)] == static
     both = candidates_of(method_named("protonet"), 3, 0.5, names=True)
     assert [c.name for c in both if c.names] == [f"{c.name} + names" for c in both if not c.names]
@@ -357,9 +357,29 @@ def test_the_only_example_of_a_class_is_never_left_out() -> None:
     assert sorted(sum(kept[1::2], [])) == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("names", [False, True])
+def test_logistic_is_the_regression_on_the_same_features(names: bool) -> None:
+    method, setup, meta, _ = made("protonet")
+    item, _ = support_of(setup, 3, names=True)
+    candidate = STATIC._replace(regression="logistic", names=names)
+    known: dict = {}
+    beside_it = FROZEN._replace(regression="logistic")  # so that it is one of a batch
+    logits = read(setup, method, meta, item, (FROZEN, beside_it, candidate), known)
+    own = known["static"]
+    support, query = (
+        beside(getattr(item, side).hidden.frozen, getattr(own, side), 0.5) for side in ("support", "query")
+    )
+    assert item.names is not None
+    called = beside(item.names.frozen, own.names, 0.5) if names else None
+    learned = logistic_head().default_meta() | {"log_name_weight": meta["head"]["log_name_weight"]}
+    params = logistic_head().init(support, item.support.labels, item.ways, learned, called)
+    expected = np.array(logistic_head().logits(params, query))
+    np.testing.assert_allclose(np.array(logits[candidate.name]), expected, atol=1e-3)
+
+
 def test_ridge_is_the_regression_on_the_same_features() -> None:
     method, setup, meta, item = made("protonet")
-    candidate = STATIC._replace(ridge=True)
+    candidate = STATIC._replace(regression="ridge")
     known: dict = {}
     logits = read(setup, method, meta, item, (FROZEN, candidate), known)[candidate.name]
     own = known["static"]

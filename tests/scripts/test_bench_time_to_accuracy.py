@@ -63,7 +63,7 @@ def test_our_side_reads_episodes_without_a_checkpoint(tmp_path: Path, monkeypatc
     backbone = tiny_bert(tmp_path / "tiny")
     episodes, _ = draw_episodes(BenchConfig(backbone=backbone), load_tokenizer(backbone), 1)
     ours = Ours("none", backbone, Job(Path(backbone), episodes, np.zeros((0, 0), np.int32), tmp_path))
-    assert ours.names() == ["frozen", "frozen, ridge", AUTO]
+    assert ours.names() == ["frozen", "frozen, logistic", AUTO]
     start = ours.start()
     assert len(start) == 2 * BLOCKS
     assert all(part["lora_a"].shape == (16, RANK) and not part["lora_b"].any() for part in start.values())
@@ -77,4 +77,4 @@ def test_our_side_reads_episodes_without_a_checkpoint(tmp_path: Path, monkeypatc
     means = np.stack([support[episode.support_y == way].mean(axis=0) for way in range(5)])
     said = np.argmax(query @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T, axis=1)
     assert readings["frozen"].accuracy == np.mean(said == episode.query_y)
-    assert readings[AUTO].accuracy in {readings["frozen"].accuracy, readings["frozen, ridge"].accuracy}
+    assert readings[AUTO].accuracy in {readings["frozen"].accuracy, readings["frozen, logistic"].accuracy}
