@@ -108,8 +108,9 @@ class Config(BaseModel):
         default=[0], description="of training and of the episodes"
     )
     synthetic: bool = Field(default=False, description="train on synthetic tasks too")
-    steps: int = Field(default=150, ge=1, description="outer steps of training")
-    rows: int = Field(default=400, ge=16, description="rows of each pool that training draws from")
+    tasks: int = Field(default=6, ge=1, description="of the tasks that a split tests on, the first so many")
+    steps: int = Field(default=100, ge=1, description="outer steps of training")
+    rows: int = Field(default=300, ge=16, description="rows of each pool that training draws from")
     train: str | None = Field(default=None, description="YAML file of further options of metapeft.train")
     shots: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)] = Field(
         default=[1, 5, 10], description="support examples a class, or mentions a type"
@@ -117,10 +118,10 @@ class Config(BaseModel):
     sentences: list[Annotated[int, Field(ge=1)]] = Field(
         default=[], description="tagging: support sets of so many sentences too"
     )
-    test_rows: int = Field(default=500, ge=16, description="rows of each pool that test episodes are drawn from")
-    episodes: int = Field(default=60, ge=2, description="episodes a task, number of shots and seed")
-    control_episodes: int = Field(default=6, ge=2, description="of them with the controls too, see metapeft.evaluate")
-    prior_episodes: int = Field(default=15, ge=1, description="episodes a validation task for the prior of auto")
+    test_rows: int = Field(default=400, ge=16, description="rows of each pool that test episodes are drawn from")
+    episodes: int = Field(default=40, ge=2, description="episodes a task, number of shots and seed")
+    control_episodes: int = Field(default=5, ge=2, description="of them with the controls too, see metapeft.evaluate")
+    prior_episodes: int = Field(default=12, ge=1, description="episodes a validation task for the prior of auto")
     baselines: bool = Field(default=False, description="those of metapeft.evaluate too")
     allow_code_execution: bool = Field(
         default=False, description="run the programs and queries that are written, confined (docs/execution.md)"
@@ -132,7 +133,9 @@ class Config(BaseModel):
 
 
 def training_of(suite: Suite, split: Split, synthetic: bool) -> tuple[list[str], list[str], list[str]]:
-    """Tasks of a suite to train on, to validate on and to test on: of the split's kind, real ones unless asked.
+    """Tasks of a suite to train on, to validate on and, in the split's order, to test on.
+
+    They are of the split's kind, real ones unless asked.
 
     Raises:
         EpisodeError: nothing is left for one of them.
@@ -143,7 +146,9 @@ def training_of(suite: Suite, split: Split, synthetic: bool) -> tuple[list[str],
         if task.kind == split.kind and (synthetic or task.entry["source"]["kind"] != "synthetic")
     }
     parts = parts_of(split, families)
-    return parts.training, parts.validation, parts.test
+    named = {name: place for place, name in enumerate(split.test)}
+    test = sorted(parts.test, key=lambda task: named.get(task, named.get(families[task], 0)))  # as the split has them
+    return parts.training, parts.validation, test
 
 
 def run(config: Config) -> int:
@@ -158,6 +163,7 @@ def run(config: Config) -> int:
     for name in config.splits or splits_of(suite):
         split = read_split(name)
         training, validation, test = training_of(suite, split, config.synthetic)
+        test = test[: config.tasks]
         results = []
         for seed in config.seeds:
             out = Path(config.out) / f"{split.name}-{config.backbone.rstrip('/').rpartition('/')[2]}-{seed}"

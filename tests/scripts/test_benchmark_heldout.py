@@ -26,6 +26,8 @@ def test_synthetic_tasks_are_trained_on_only_when_asked(tmp_path: Path) -> None:
     assert {families[task] for task in test} == {"sentiment"}
     assert {families[task] for task in validation} == {"topic"}
     assert set(training) == set(families) - {*validation, *test}
+    named = split.model_copy(update={"test": [test[-1], "sentiment"]})
+    assert benchmark_heldout.training_of(suite, named, True)[2] == [test[-1], *test[:-1]]  # the split's order
     with pytest.raises(benchmark_heldout.MetapeftError, match="leaves no task"):
         benchmark_heldout.training_of(suite, split, False)
 
