@@ -46,4 +46,5 @@ def _joined(cells: list[dict[str, Any]]) -> dict[str, Any]:
         name: dict(sum((Counter(cell["chosen"][name]) for cell in cells), Counter())) for name in cells[0]["chosen"]
     }
     out |= {key: sum(cell[key] for cell in cells) for key in ("gradient_steps", "seconds")}
+    out["similarity"] = sum(cell["similarity"] for cell in cells) / len(cells)
     return out | {"peak_memory_bytes": max(cell["peak_memory_bytes"] for cell in cells)}

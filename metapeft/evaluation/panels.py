@@ -110,7 +110,7 @@ def doing_anything(cells: Sequence[Cell], mix: float, comparisons: Sequence[Mapp
         "<h2>Is the hypernetwork doing anything?</h2>",
         element("p", said),
         f'<div class="panels">{"".join(parts)}</div>',
-        table(["over all tasks and shots", "points", "95 % interval", "p"], lines, kinds, label="Paired differences"),
+        table(["families alike", "points", "95 % interval", "p"], lines, kinds, label="Paired differences"),
     ]
 
 
@@ -182,11 +182,12 @@ def every_task(cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], mix: fl
     ]
 
 
-def embeddings(found: Mapping[str, Any] | None) -> list[str]:
+def embeddings(found: Mapping[str, Any] | None, transfer: Mapping[str, Any] | None) -> list[str]:
     """The task embedding in two dimensions, and how well families lie together; nothing without an embedder.
 
     Args:
         found: see `task_map`.
+        transfer: see `tables.similarity_and_gain`.
     """
     if found is None:
         return []
@@ -222,6 +223,8 @@ def embeddings(found: Mapping[str, Any] | None) -> list[str]:
         if each["nearest"]
     ]
     head = ["task", "part", "nearest training task", "cosine"]
+    if transfer:
+        parts.append(element("p", tables.transfer_said(transfer)))
     return [*parts, table(head, near, ["", "", "figures"], label="Nearest training tasks")]
 
 

@@ -63,6 +63,9 @@ FAMILIES_ABOUT = (
     "%, means over the tasks of a family; differences in points with 95 % intervals. Families weigh alike. A task that "
     "cannot give so many shots has what it can give."
 )
+PAIRED_ABOUT = (
+    "Points with 95 % intervals and sign-flip p; families weigh alike, and a family's tasks and shots within it."
+)
 TUNED = ["tuned on validation tasks", "parameter", "chosen", "tried, and accuracy there in %"]
 CHOSEN = "Hyperparameters of baselines were chosen by accuracy on episodes of the validation tasks."
 
@@ -78,12 +81,13 @@ def summarized(result: Result, seed: int = 0) -> Result:
         ValueError: see `tables.rows_of`.
     """
     cells, mix = result["cells"], result["mix"]
-    found = (tables.paired(cells, first, second, seed) for first, second in tables.compared(mix))
+    found = (tables.paired(cells, *pair, seed, families_alike=True) for pair in tables.compared(mix))
     return result | {
         "rows": tables.rows_of(cells, seed),
         "criteria": criteria(cells, mix, seed),
         "comparisons": [pair for pair in found if pair is not None],
         "families": tables.family_table(cells, tables.columns(cells, mix), seed),
+        "similarity_and_gain": tables.similarity_and_gain(cells, mix),
     }
 
 
@@ -114,10 +118,12 @@ def markdown(result: Result) -> str:
     lines += ["", "## What auto chose", "", *chosen_lines(cells)]
     if adapted := tables.adaptation(cells):
         lines += ["", "## Adaptation", "", tables.ADAPTATION_ABOUT, "", *_grid(tables.ADAPTATION, adapted)]
-    lines += ["", "## Paired differences", "", "Points, mean over tasks and shots, 95 % interval, sign-flip p.", ""]
+    lines += ["", "## Paired differences", "", PAIRED_ABOUT, ""]
     lines += [f"- {_plain(_compared(pair))}" for pair in result["comparisons"]]
     if result.get("task_map"):
         lines += ["", "## Task embeddings", "", *_grid(tables.CLUSTERING, tables.clustering(result["task_map"]))]
+    if found := result["similarity_and_gain"]:
+        lines += ["", _plain(tables.transfer_said(found))]
     lines += ["", "## Cost", "", tables.COST_ABOUT, "", *_grid(tables.COST, tables.cost(cells))]
     lines += ["", "## How it was made", "", _plain(HOW), ""]
     lines += [line for said in _apart(result) for line in (_plain(said), "")]
@@ -150,12 +156,14 @@ def written_sections(cells: Sequence[tables.Cell], names: Sequence[str]) -> list
 
 
 def chosen_lines(cells: Sequence[tables.Cell]) -> list[str]:
-    """Lines of a Markdown list: share of episodes in which auto chose each candidate."""
-    found = {name: tables.shares(cells, name) for name in ("auto", f"auto{tables.NAMES}")}
+    """Lines of a Markdown list: how often auto chose each candidate, share of episodes; of several families each."""
+    parts = tables.by_family(cells)
+    scopes = {"": cells} | ({f", {family}": own for family, own in parts.items()} if len(parts) > 1 else {})
     return [
-        f"- {name}: " + "; ".join(f"{_plain(chosen)} {100 * share:.0f} %" for chosen, share in shares.items())
-        for name, shares in found.items()
-        if shares
+        f"- {name}{scope}: " + "; ".join(f"{_plain(chosen)} {100 * share:.0f} %" for chosen, share in shares.items())
+        for scope, own in scopes.items()
+        for name in ("auto", f"auto{tables.NAMES}")
+        if (shares := tables.shares(own, name))
     ]
 
 
@@ -193,7 +201,7 @@ def html(result: Result) -> str:
     parts += ["<h2>Success criteria</h2>", _criteria_table(result, whole=True)]
     parts += panels(result["cells"], result["mix"], result["comparisons"])
     parts += every_task(result["cells"], result["rows"], result["mix"])
-    parts += embeddings(result.get("task_map"))
+    parts += embeddings(result.get("task_map"), result["similarity_and_gain"])
     metric = tables.capital(tables.metric_of(result["cells"]))
     parts += [f"<h2>{metric} of every method on every task</h2>", *_heat_maps(result)]
     parts += ["<h2>Success criteria by family</h2>", _criteria_table(result, whole=False)]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metapeft import atomic
-from metapeft.embeddings.similarity import rank_correlation
 from metapeft.episodes.episode import Episode
 from metapeft.episodes.tagging import By
 from metapeft.errors import EpisodeError
@@ -326,24 +325,8 @@ class Evaluation:
                 "task_map": task_map(
                     self.opened, {"validation": self.validation, "test": self.test}, self.families, config.ways
                 ),
-                "similarity_and_gain": similarity_and_gain(kept, facts["mix"]),
             }
         )
-
-
-def similarity_and_gain(cells: list[Cell], mix: float) -> dict[str, Any] | None:
-    """Whether tasks more like training tasks gain more from the generated adapter: rank correlation over cells.
-
-    Returns:
-        ``correlation`` (Spearman), ``p`` and ``cells``; None without a hypernetwork or with fewer than five cells.
-    """
-    name = f"hypernetwork, mix {mix:g}"
-    own = [cell for cell in cells if name in cell["accuracy"]]
-    if len(own) < 5:
-        return None
-    gains = [np.mean(cell["accuracy"][name]) - np.mean(cell["accuracy"]["frozen"]) for cell in own]
-    found = rank_correlation(np.array([cell["similarity"] for cell in own]), np.array(gains), np.random.default_rng(0))
-    return {"correlation": found[0], "p": found[1], "cells": len(own)}
 
 
 def settings_of(config: EvaluateConfig, facts: dict[str, Any]) -> dict[str, Any]:

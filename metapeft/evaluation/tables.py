@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from metapeft.embeddings.similarity import rank_correlation
 from metapeft.evaluation.intervals import bootstrap_interval, paired_p_value
 from metapeft.evaluation.metrics import adaptation_speed, steps_to_share
 
@@ -356,6 +357,33 @@ COST_ABOUT = (
     "Gradient steps of all methods, curves and controls together, without those of auto's cross-validation. Wall-clock "
     "seconds. Memory is the most that MLX held at once; arrays of NumPy are not in it."
 )
+
+
+def similarity_and_gain(cells: Sequence[Cell], mix: float) -> dict[str, Any] | None:
+    """Whether tasks more like training tasks gain more from the generated adapter: rank correlation over cells.
+
+    Returns:
+        ``correlation`` (Spearman), ``p`` and ``cells``; None without a hypernetwork, with fewer than five cells, or
+        where all are equally like the training tasks or gain alike.
+    """
+    name = f"hypernetwork, mix {mix:g}"
+    own = [cell for cell in cells if name in cell["accuracy"]]
+    if len(own) < 5:
+        return None
+    gains = [np.mean(cell["accuracy"][name]) - np.mean(cell["accuracy"]["frozen"]) for cell in own]
+    similarity = [cell["similarity"] for cell in own]
+    if len(set(similarity)) < 2 or len(set(gains)) < 2:
+        return None
+    found = rank_correlation(np.array(similarity), np.array(gains), np.random.default_rng(0))
+    return {"correlation": found[0], "p": found[1], "cells": len(own)}
+
+
+def transfer_said(found: Mapping[str, Any]) -> str:
+    """A sentence on `similarity_and_gain`."""
+    return (
+        "Likeness to the nearest training task and gain of the generated adapter over the frozen prototype: rank "
+        f"correlation {found['correlation']:+.2f} over {found['cells']} cells, p = {found['p']:.4f}."
+    )
 
 
 def adaptation(cells: Iterable[Cell]) -> list[list[str]]:

@@ -112,7 +112,7 @@ def found(place: list[float] | None) -> dict[str, Any]:
 
 
 def test_a_map_has_every_task_and_figures_beside_it(drawn) -> None:
-    made = "".join(panels.embeddings(found([1.0, 2.0])))
+    made = "".join(panels.embeddings(found([1.0, 2.0]), {"correlation": 0.5, "p": 0.0312, "cells": 7}))
     assert [(m.family, m.part, m.place) for m in drawn["places"][0][1]] == [
         ("f", "training", [1.0, 2.0]),
         ("g", "test", [1.0, 2.0]),
@@ -120,11 +120,11 @@ def test_a_map_has_every_task_and_figures_beside_it(drawn) -> None:
     assert "perplexity 3;" in made
     assert made.count("−0.12") == 6
     assert re.findall('<th scope="row">([^<]*)', made) == ["all tasks", "b"]
-    assert panels.embeddings(None) == []
+    assert panels.embeddings(None, None) == []
 
 
 def test_where_there_is_no_map_the_page_says_so(drawn) -> None:
-    made = "".join(panels.embeddings(found(None) | {"clustering": []}))
+    made = "".join(panels.embeddings(found(None) | {"clustering": []}, None))
     assert "places" not in drawn
     assert "metapeft[eval]" in made
     assert "cannot be said" in made

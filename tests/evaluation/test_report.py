@@ -225,6 +225,17 @@ def test_every_text_from_data_is_escaped() -> None:
     assert widths <= {3, 6, 8, 4 + len([name for name in MEANS if name != "static, mix 1"])}  # no cell was torn
 
 
+def test_likeness_and_gain_are_told_in_both_reports() -> None:
+    cells = [
+        cell(f"t{i}", "f", 5, {"frozen": 0.5, "hypernetwork, mix 0.5": 0.5 + 0.05 * i}, similarity=0.1 * i)
+        for i in range(6)
+    ]
+    summary = report.summarized(result(cells=cells))
+    summary |= {"task_map": {"tasks": [], "perplexity": 3.0, "clustering": []}}
+    for text in (report.markdown(summary), Reader(report.html(summary)).text):
+        assert "rank correlation +1.00 over 6 cells, p = 0.00" in text
+
+
 def test_markdown_has_a_line_a_task_and_a_mean_for_each_number_of_shots(made: dict[str, Any]) -> None:
     lines = report.markdown(made).splitlines()
     assert [line.split(" | ")[:3] for line in lines if line.startswith(("| kitchen", "| news"))][:3] == [
@@ -236,7 +247,9 @@ def test_markdown_has_a_line_a_task_and_a_mean_for_each_number_of_shots(made: di
     assert means[0].startswith("| **mean of 1 tasks** |  | **1** | **70.0** | **75.0** | **76.0**")
     assert means[1].startswith("| **mean of 2 tasks** |  | **10** | **80.0** |")
     assert "- auto: static, mix 0.5 50 %; frozen 25 %; static, mix 0.25 25 %" in lines
-    assert any(line.startswith("- auto against frozen: +1.0 [") and "p = " in line for line in lines)
+    assert "- auto, topic: static, mix 0.5 75 %; frozen 25 %" in lines
+    # families weigh alike: +4 in both cells of one, −5 in the other's
+    assert any(line.startswith("- auto against frozen: −0.5 [") and "p = " in line for line in lines)
 
 
 @pytest.mark.parametrize("form", ["markdown", "html"])

@@ -187,3 +187,30 @@ def test_figures_of_what_was_written() -> None:
 def test_the_first_text_of_each_task_with_the_target_first() -> None:
     (found,) = tables.written_lines([written_cell("t"), cell("u", "f", 5, MEANS)], ["frozen", "auto", "random", "gold"])
     assert found == ("t, 5 examples", [("target", "t"), ("frozen", "a"), ("auto", "b")])
+
+
+def likened(similarity: float, gain: float) -> dict:
+    accuracy = {"frozen": [0.5, 0.7], "hypernetwork, mix 0.5": [0.5 + gain, 0.7 + gain]}
+    return {"similarity": similarity, "accuracy": accuracy}
+
+
+def test_likeness_that_predicts_gain_is_found() -> None:
+    cells = [likened(0.1 * i, 0.02 * i) for i in range(8)]
+    found = tables.similarity_and_gain(cells, 0.5)
+    assert found is not None
+    assert found["correlation"] == pytest.approx(1.0)
+    assert found["p"] < 0.01
+    assert found["cells"] == 8
+    falling = tables.similarity_and_gain([likened(0.1 * i, -0.02 * i) for i in range(8)], 0.5)
+    assert falling is not None
+    assert falling["correlation"] == pytest.approx(-1.0)
+
+
+def test_few_cells_or_no_hypernetwork_say_nothing() -> None:
+    assert tables.similarity_and_gain([likened(0.1 * i, 0.0) for i in range(4)], 0.5) is None
+    assert tables.similarity_and_gain([likened(0.1 * i, 0.0) for i in range(8)], 1.0) is None
+
+
+def test_equal_likeness_says_nothing() -> None:
+    assert tables.similarity_and_gain([likened(0.5, 0.1 * i) for i in range(8)], 0.5) is None
+    assert tables.similarity_and_gain([likened(0.1 * i, 0.0) for i in range(8)], 0.5) is None
