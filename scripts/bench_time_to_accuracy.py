@@ -41,6 +41,7 @@ from metapeft.tokenization.tokenizer import load_tokenizer
 
 TARGET = 10.0  # times faster
 AUTO = "auto"
+FOLDS = 5  # of the cross-validation, as `metapeft adapt` has them
 
 
 class Config(BaseModel):
@@ -177,37 +178,34 @@ class Ours:
         return network.mix
 
     def _predict(self, index: int, name: str) -> np.ndarray:
+        """What `metapeft adapt` and `predict` do, without texts and without an estimate of the accuracy."""
+        from metapeft.adapting.adapted import classifier_from
+        from metapeft.adapting.choosing import Fit, Seen, adapter_of, features_with, fit
         from metapeft.embeddings.support import SupportSet
-        from metapeft.meta.inner_loop import Examples, episode_hidden
-        from metapeft.meta.methods import Item
-        from metapeft.meta.select import choose, cross_validate, nearness, read
-        from metapeft.meta.states import Beside
+        from metapeft.meta.inner_loop import Examples
+        from metapeft.meta.select import FROZEN, Choice
         from metapeft.mlx import mx
 
         begin, episode = self.begin, self.job.episodes[index]
-        learner = begin.setup.learner
-        support, query = episode_hidden(learner.backbone, episode, learner.depth)
-        labels = np.asarray(episode.support_y)
-        embedding, near = np.zeros(0, np.float32), 0.0
-        generated = name == AUTO or name.startswith("hypernetwork")
-        if begin.embedder is not None and generated:
-            frozen = np.array(support.hidden.frozen)
-            seen = SupportSet(frozen, labels, WAYS, episode.support_x, episode.support_lengths)
-            embedding = begin.embedder.embed(seen)
-            near = nearness(begin.library, embedding)
-        item = Item(support, query, WAYS, mx.array(embedding), mx.arange(WAYS), "bench")
+        learner, labels = begin.setup.learner, np.asarray(episode.support_y)
+        x, lengths = episode.support_x, episode.support_lengths
+        hidden = learner.backbone.prefix(x, lengths, learner.depth)
+        frozen = np.array(hidden.frozen)
+        seen = Seen(Examples(hidden, mx.array(labels)), labels, frozen, x, lengths, None, WAYS, 0)
         if name == AUTO:
-
-            def part(rows: np.ndarray) -> Examples:  # no candidate takes a step, so hidden states are not read
-                hidden: Any = None
-                return Examples(Beside(hidden, support.hidden.frozen[mx.array(rows)]), mx.array(labels[rows]))
-
-            right = cross_validate(begin.setup, begin.method, begin.meta, item, part, begin.candidates)
-            chosen = choose(begin.candidates, right, begin.prior, near).candidate
+            found = fit(begin, seen, np.arange(len(labels)), FOLDS, {})
         else:
-            chosen = self.candidates[name]
-        logits = read(begin.setup, begin.method, begin.meta, item, [chosen])[chosen.name]
-        return np.argmax(np.array(logits), axis=1)
+            chosen, embedding = self.candidates[name], np.zeros(0, np.float32)
+            if chosen.start == "hypernetwork":
+                assert begin.embedder is not None
+                embedding = begin.embedder.embed(SupportSet(frozen, labels, WAYS, x, lengths))
+            known = {
+                start: features_with(begin, hidden, None, adapter_of(begin, start, embedding))
+                for start in dict.fromkeys((FROZEN.start, chosen.start))
+            }
+            found = Fit(Choice(chosen, {}, {}), embedding, 0.0, known)
+        classifier = classifier_from(begin, seen, found, [str(way) for way in range(WAYS)])
+        return classifier.logits(episode.query_x, episode.query_lengths).argmax(axis=1)
 
 
 # --- the benchmark

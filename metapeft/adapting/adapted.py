@@ -142,7 +142,7 @@ def adapt_examples(
     if np.bincount(ids).max() > 1:
         measured = estimate(begin, seen, folds, repeats, seed, still)
     neighbours = nearest(found.embedding, begin.library, begin.library_names, NEAREST) if begin.embedder else []
-    classifier = _classifier(begin, seen, found, names)
+    classifier = classifier_from(begin, seen, found, names)
     result = {
         "verb": "adapt",
         "labels": {name: int(count) for name, count in zip(names, np.bincount(ids), strict=True)},
@@ -172,8 +172,15 @@ def _check_classes(rows: Sequence[Example], names: list[str], notes: list[str]) 
     )
 
 
-def _classifier(begin: Start, seen: Seen, found: Fit, names: list[str]) -> Classifier:
-    """The chosen candidate, made from all examples."""
+def classifier_from(begin: Start, seen: Seen, found: Fit, names: Sequence[str]) -> Classifier:
+    """The chosen candidate, made from all examples.
+
+    Args:
+        begin: what was chosen from.
+        seen: the examples.
+        found: what was chosen on all of them.
+        names: of the labels.
+    """
     candidate, learner = found.choice.candidate, begin.setup.learner
     frozen, own = found.known[FROZEN.start], found.known[candidate.start]
     called = None

@@ -86,13 +86,25 @@ class Classifier:
         return powers / powers.sum(axis=1, keepdims=True)
 
     def _logits(self, texts: Sequence[str]) -> np.ndarray:
+        tokens = encode_texts(self.tokenizer, texts, self.max_tokens).x
+        return self.logits(*pad_rows(tokens, np.arange(len(texts)), self.tokenizer.pad_id, self.max_tokens))
+
+    def logits(self, x: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Logits of the labels, float32 ``(n, ways)``, all texts in one batch.
+
+        Args:
+            x: tokens int32 ``(n, length)``, padded on the right.
+            lengths: tokens of each row ``(n,)``.
+        """
         depth = len(self.backbone.layers) if self.adapter is None else first_layer(self.backbone, self.adapter)
         learner = Learner(self.backbone, HEADS[self.head](), self.scale, depth)
-        tokens = encode_texts(self.tokenizer, texts, self.max_tokens).x
-        x, lengths = pad_rows(tokens, np.arange(len(texts)), self.tokenizer.pad_id, self.max_tokens)
         hidden = self.backbone.prefix(x, lengths, depth)
-        frozen = unit(learner.features_now(None, hidden))
-        adapted = frozen if self.adapter is None else unit(learner.features_now(self.adapter, hidden))
+        if self.adapter is None:
+            adapted = frozen = unit(learner.features_now(None, hidden))
+        else:
+            adapted = unit(learner.features_now(self.adapter, hidden))
+            # at mix 1 they weigh nothing, and to compute them costs as much as the adapted ones
+            frozen = mx.zeros_like(adapted) if self.mix == 1 else unit(learner.features_now(None, hidden))
         params = {"weight": self.weight, "bias": self.bias}
         return np.array(learner.head.logits(params, beside(frozen, adapted, self.mix)))
 
