@@ -14,12 +14,12 @@ import numpy as np
 from metapeft import atomic
 from metapeft.adapting import tagger
 from metapeft.adapting.card import card
-from metapeft.adapting.choosing import Fit, Seen, adapter_of, estimate, fit, look
+from metapeft.adapting.choosing import Fit, Seen, adapter_of, estimate, fit, look, why
 from metapeft.adapting.classifier import FACTS, Classifier
 from metapeft.adapting.starts import Start, open_start
 from metapeft.embeddings.similarity import nearest
 from metapeft.errors import AdaptationError
-from metapeft.meta.select import FROZEN, Choice, Features, classifier_of, head_of
+from metapeft.meta.select import FROZEN, Features, classifier_of, head_of
 from metapeft.meta.states import WithFrozen, beside
 from metapeft.sources.labelled import Example, Row, cleaned
 
@@ -150,7 +150,13 @@ def adapt_examples(
         "start": begin.facts,
         "chosen": found.choice.candidate.name,
         "candidate": found.choice.candidate._asdict(),
-        "why": _why(found.choice, begin, found.similarity),
+        "why": why(
+            found,
+            begin,
+            "prototypes and logistic regression on the frozen network, with and without names of labels",
+            "was right on {:.1f} % of the examples left out",
+            "the frozen prototype on {:.1f} %",
+        ),
         "scores": found.choice.scores,
         "validated": found.choice.validated,
         "estimate": None if measured is None else measured._asdict(),
@@ -224,24 +230,3 @@ def _notes(begin: Start, seen: Seen, names: list[str]) -> list[str]:
     if begin.facts["origin"] == "synthetic":
         notes.append("the checkpoint was trained on synthetic text: expect little of it")
     return notes
-
-
-def _why(choice: Choice, begin: Start, similarity: float) -> str:
-    """One or two sentences on the choice."""
-    name, validated = choice.candidate.name, choice.validated
-    if all(candidate.start == "frozen" for candidate in begin.candidates):
-        offered = "Offered: prototypes and logistic regression on the frozen network, with and without names of labels."
-    else:
-        offered = f"Offered: {len(choice.scores)} starts and mixes."
-    if validated:
-        said = f"{name} was right on {100 * validated[name]:.1f} % of the examples left out"
-        if choice.candidate != FROZEN:
-            said += f", the frozen prototype on {100 * validated[FROZEN.name]:.1f} %"
-    else:
-        said = "There was nothing to cross-validate"
-    if name in begin.prior.gains:
-        gain = 100 * begin.prior.gain(name, similarity, bool(validated))
-        said += f"; on tasks as near to training as this one a gain of {gain:+.1f} points was expected of it"
-    elif begin.meta and not begin.prior.gains:
-        said += "; the checkpoint has no record of gains on earlier tasks"
-    return f"{offered} {said}."

@@ -198,6 +198,34 @@ def estimate(begin: Start, seen: Seen, folds: int, repeats: int, seed: int, stil
     )
 
 
+def why(found: Fit, begin: Start, frozen_alone: str, own: str, rival: str) -> str:
+    """One or two sentences on a choice.
+
+    Args:
+        found: the choice.
+        begin: what it was made from.
+        frozen_alone: what is offered where there is the frozen network alone.
+        own: what the winner did on what was left out, with a place for a figure in %.
+        rival: the same of the frozen prototype.
+    """
+    name, validated = found.choice.candidate.name, found.choice.validated
+    offered = f"{len(found.choice.scores)} starts and mixes"
+    if all(candidate.start == FROZEN.start for candidate in begin.candidates):
+        offered = frozen_alone
+    if validated:
+        said = f"{name} {own.format(100 * validated[name])}"
+        if found.choice.candidate != FROZEN:
+            said += f", {rival.format(100 * validated[FROZEN.name])}"
+    else:
+        said = "There was nothing to cross-validate"
+    if name in begin.prior.gains:
+        gain = 100 * begin.prior.gain(name, found.similarity, bool(validated))
+        said += f"; on tasks as near to training as this one a gain of {gain:+.1f} points was expected of it"
+    elif begin.meta and not begin.prior.gains:
+        said += "; the checkpoint has no record of gains on earlier tasks"
+    return f"Offered: {offered}. {said}."
+
+
 def adapter_of(begin: Start, name: str, embedding: np.ndarray) -> Adapter | None:
     """The adapter of a start, by the name that candidates have; None for the frozen network."""
     if name == FROZEN.start:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metapeft.adapting.adapted import NEAREST, save_made
-from metapeft.adapting.choosing import Fit, adapter_of, features_with, parted
+from metapeft.adapting.choosing import Fit, adapter_of, features_with, parted, why
 from metapeft.adapting.starts import NOT_SHIPPED, Start, open_start
 from metapeft.adapting.tagger import Tagger, packed
 from metapeft.adapting.tagging_card import card
@@ -29,7 +29,7 @@ from metapeft.evaluation.tagging_baselines import gazetteer
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.judge import Counts, best_paths, counted, transitions_for, transitions_of
 from metapeft.meta.methods import Item
-from metapeft.meta.select import FROZEN, Candidate, Choice, Features, choose, classifier_of, head_of, nearness, read
+from metapeft.meta.select import FROZEN, Candidate, Features, choose, classifier_of, head_of, nearness, read
 from metapeft.meta.states import Beside, PoolStates, WithFrozen, beside
 from metapeft.mlx import mx
 from metapeft.sources.examples import normalized, text_hash
@@ -189,7 +189,13 @@ def adapt_sentences(
         "start": begin.facts,
         "chosen": found.choice.candidate.name,
         "candidate": found.choice.candidate._asdict(),
-        "why": _why(found.choice, begin, found.similarity),
+        "why": why(
+            found,
+            begin,
+            "prototypes and ridge regression on the frozen network",
+            "had an F1 of {:.1f} on the sentences left out",
+            "the frozen prototypes {:.1f}",
+        ),
         "scores": found.choice.scores,
         "validated": found.choice.validated,
         "estimate": None if measured is None else measured._asdict(),
@@ -575,23 +581,3 @@ def _tagger(begin: Start, seen: Seen, found: Fit, types: list[str]) -> Tagger:
         begin.max_tokens,
         _transitions(begin, seen, np.arange(len(seen.has))),
     )
-
-
-def _why(choice: Choice, begin: Start, similarity: float) -> str:
-    """One or two sentences on the choice."""
-    name, validated = choice.candidate.name, choice.validated
-    offered = f"Offered: {len(choice.scores)} starts and mixes."
-    if all(candidate.start == FROZEN.start for candidate in begin.candidates):
-        offered = "Offered: prototypes and ridge regression on the frozen network."
-    if validated:
-        said = f"{name} had an F1 of {100 * validated[name]:.1f} on the sentences left out"
-        if choice.candidate != FROZEN:
-            said += f", the frozen prototypes {100 * validated[FROZEN.name]:.1f}"
-    else:
-        said = "There was nothing to cross-validate"
-    if name in begin.prior.gains:
-        gain = 100 * begin.prior.gain(name, similarity, bool(validated))
-        said += f"; on tasks as near to training as this one a gain of {gain:+.1f} points was expected of it"
-    elif begin.meta and not begin.prior.gains:
-        said += "; the checkpoint has no record of gains on earlier tasks"
-    return f"{offered} {said}."
