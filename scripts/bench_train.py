@@ -41,7 +41,7 @@ from metapeft.episodes.episode import Episode
 from metapeft.errors import MetapeftError
 from metapeft.heads import cosine_head
 from metapeft.meta.inner_loop import Learner
-from metapeft.meta.methods import Method, Setup, init_meta, method_named
+from metapeft.meta.methods import Method, Setup, init_meta, method_named, start
 from metapeft.meta.outer_loop import (
     QUICK,
     Outer,
@@ -562,7 +562,8 @@ def parts(problem: Problem, ours: dict[str, Ours], repeats: int) -> dict[str, fl
                 timed(f"{steps} steps", lambda i=item, s=steps: mine.method.gradient(mine.setup, problem.meta, i, s))
             if generated is not None:
                 embedder = generated.embedder
-                timed("embedded", lambda e=episode, t=task, m=embedder: item_of(e, t, problem.states, m))
+                item = timed("embedded", lambda e=episode, t=task, m=embedder: item_of(e, t, problem.states, m))
+                timed("generated", lambda i=item, g=generated: start(g.setup, g.state.meta, i.embedding))
     mean = {name: statistics.mean(times) for name, times in taken.items()}
     shown = {
         "draw the episode": mean["draw"],
@@ -572,6 +573,7 @@ def parts(problem: Problem, ours: dict[str, Ours], repeats: int) -> dict[str, fl
     }
     if "embedded" in mean:
         shown["(hypernetwork: embedding)"] = mean["embedded"] - mean["states"]
+        shown["(hypernetwork: adapter)"] = mean["generated"]
     print(f"\nwhere a task's time goes on our side, mean of {len(taken['draw'])}")
     for name, value in shown.items():
         print(f"  {name:28}{1e3 * value:9.1f} ms")
