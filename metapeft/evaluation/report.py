@@ -156,11 +156,12 @@ def written_sections(cells: Sequence[tables.Cell], names: Sequence[str]) -> list
 
 
 def chosen_lines(cells: Sequence[tables.Cell]) -> list[str]:
-    """Lines of a Markdown list: how often auto chose each candidate, share of episodes; of several families each."""
+    """Lines of a Markdown list: share of episodes in which auto chose each candidate (1 % and more); families too."""
     parts = tables.by_family(cells)
     scopes = {"": cells} | ({f", {family}": own for family, own in parts.items()} if len(parts) > 1 else {})
     return [
-        f"- {name}{scope}: " + "; ".join(f"{_plain(chosen)} {100 * share:.0f} %" for chosen, share in shares.items())
+        f"- {name}{scope}: "
+        + "; ".join(f"{_plain(chosen)} {100 * share:.0f} %" for chosen, share in shares.items() if share > 0.005)
         for scope, own in scopes.items()
         for name in ("auto", f"auto{tables.NAMES}")
         if (shares := tables.shares(own, name))
