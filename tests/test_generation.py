@@ -163,6 +163,8 @@ def test_the_choice_is_by_support_examples_left_out(suite: Path, checkpoint: Pat
     [
         ("backbone=nano", "its texts were tokenized with 'pico'"),
         ("mix=0.5", "a language model has none"),
+        ("method=anil", "that of a language model stays as it is"),
+        ("prior_episodes=5", "texts have no prior beside the checkpoint"),
         ("head=cosine", "head=cosine does not fit tasks of kind generation"),
     ],
 )

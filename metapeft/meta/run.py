@@ -111,6 +111,12 @@ class Run:
             raise MetapeftError(f"head={head} does not fit tasks of kind {kind}: leave it out")
         if kind == "generation" and (config.mix != 1 or config.keep):
             raise MetapeftError("mix= and keep= are about features that are compared; a language model has none")
+        if kind == "generation" and config.method == "anil":
+            raise MetapeftError("method=anil moves the head alone, and that of a language model stays as it is")
+        if kind == "generation" and config.prior_episodes:
+            raise MetapeftError(
+                "prior_episodes: texts have no prior beside the checkpoint, evaluate fits one\n  leave it out"
+            )
         _, tasks = split_tasks(tasks, config.exclude)
         self.validation, self.training = _validation_split(tasks, config.validation, config.training)
         self.settings = settings_of(config) | {
