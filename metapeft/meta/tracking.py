@@ -67,7 +67,8 @@ def tracker(name: Tracker, project: str, config: dict[str, Any], folder: Path) -
 
         return log
     sink: Any = importlib.import_module(module)  # trackio has wandb's interface
-    sink.init(project=project, config=config)
+    own = {"dir": str(folder)} if name == "wandb" else {}  # else it writes where the user happens to be
+    sink.init(project=project, config=config, **own)
     return lambda step, numbers: sink.log(numbers, step=step)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from metapeft.errors import MetapeftError
-from metapeft.meta.tracking import Metrics, read_metrics, tracker
+from metapeft.meta.tracking import Metrics, Tracker, read_metrics, tracker
 
 
 def test_lines_are_written_and_sent(tmp_path: Path) -> None:
@@ -36,3 +37,31 @@ def test_a_tracker_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(MetapeftError, match="report_to=tensorboard: .*\n  pip install tensorboardX"):
         tracker("tensorboard", "p", {}, tmp_path)
     tracker("none", "p", {}, tmp_path)(1, {})
+
+
+SINK = """
+calls = []
+
+
+def init(**options):
+    calls.append(options)
+
+
+def log(numbers, step):
+    calls.append((step, numbers))
+"""
+
+
+@pytest.mark.parametrize(("name", "own"), [("wandb", True), ("trackio", False)])
+def test_numbers_go_to_a_tracker_of_wandbs_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: Tracker, own: bool
+) -> None:
+    (tmp_path / f"{name}.py").write_text(SINK, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    log = tracker(name, "p", {"steps": 3}, tmp_path / "run")
+    log(1, {"meta_loss": 0.5})
+    begun, said = sys.modules[name].calls
+    assert begun == {"project": "p", "config": {"steps": 3}} | ({"dir": str(tmp_path / "run")} if own else {})
+    assert said == (1, {"meta_loss": 0.5})
+    monkeypatch.delitem(sys.modules, name)
