@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from metapeft.backbones.elementwise import softmax
 from metapeft.heads.head import Head, Meta, Params, check_label_features, one_hot, unit, unit_logits
 from metapeft.mlx import mx
 
@@ -98,7 +97,7 @@ def _descend(
     at = ahead = mx.zeros((forward.shape[1], y.shape[1]))
     pace = mx.array(1.0)
     for _ in range(iterations):
-        slope = back(share * (softmax(forward @ ahead) - y)) + ahead / strength
+        slope = back(share * (mx.softmax(forward @ ahead, axis=-1) - y)) + ahead / strength
         after = ahead - inverse @ slope
         pace = mx.where(mx.sum((ahead - after) * (after - at)) > 0, 1.0, pace)
         following = 0.5 * (1.0 + mx.sqrt(1.0 + 4.0 * pace * pace))
