@@ -153,10 +153,10 @@ def training_of(suite: Suite, split: Split, synthetic: bool) -> tuple[list[str],
 
 def run(config: Config) -> int:
     """Run the script."""
+    suite = Suite(config.suite)  # an error here is one, not one of every process
     if config.jobs > 1:
         run_shares(config)  # each split's process puts its seeds together
         return 0
-    suite = Suite(config.suite)
     options: dict[str, Any] = {"steps": config.steps, "rows": config.rows}
     if config.backbone == "nano":
         options["lora"] = TRAIN["lora"] | {"num_layers": 2}  # it has no more

@@ -20,7 +20,7 @@ from metapeft.meta.checkpoint import CheckpointError
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Method, Setup, method_named
 from metapeft.meta.run import HEAD_OF, MLP, learner_of
-from metapeft.meta.select import FROZEN, SHARP, Candidate, Prior, candidates_of
+from metapeft.meta.select import FROZEN, Candidate, Prior, candidates_of
 from metapeft.tokenization.tokenizer import LoadedTokenizer, load_tokenizer
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "nano"
@@ -88,17 +88,14 @@ def open_start(
         # validation task (music, 99 sentences) a ridge regression has 47.4 F1 with MiniLM so, 46.7 below two blocks
         # and 44.5 below one; 33.7 with nano, 30.9 below both of its blocks.
         layers = max(1, len(network.layers) // 2) if kind == "tagging" else 1
-        frozen = [FROZEN, FROZEN._replace(regression="ridge" if kind == "tagging" else "logistic")]
-        if kind == "tagging":
-            frozen += [c._replace(sharpness=SHARP) for c in frozen]
-        else:
-            frozen += [c._replace(names=True) for c in frozen]
+        method, tagging = method_named("protonet"), kind == "tagging"
+        offered = candidates_of(method, 0, 0.0, names=not tagging, tagging=tagging)
         return Start(
             setup=Setup(learner_of(network, LoraConfig(num_layers=layers), HEAD_OF[kind], 0.0)),
             tokenizer=load_tokenizer(tokenizer_of(network.name)),
-            method=method_named("protonet"),
+            method=method,
             meta={},
-            candidates=tuple(frozen),
+            candidates=tuple(c for c in offered if c.start == FROZEN.start),
             prior=NO_PRIOR,
             embedder=None,
             library=np.zeros((0, 0), np.float32),

@@ -127,6 +127,33 @@ def unit(features: mx.array) -> mx.array:
     return features * inverse_length(features)
 
 
+def weighted(
+    features: mx.array, labels: mx.array, ways: int, log_name_weight: mx.array, label_features: mx.array | None
+) -> tuple[mx.array, mx.array, mx.array]:
+    """What a regression is fitted on: examples, and after them the classes' names where there are any.
+
+    Args:
+        features: ``(n, d)``.
+        labels: int32 ``(n,)``; what is none of the classes has no say.
+        ways: number of classes.
+        log_name_weight: logarithm of how many examples a name is worth.
+        label_features: features of the classes' names ``(ways, d)``, or None.
+
+    Returns:
+        Rows of length 1 ``(m, d)``, their one-hot labels ``(m, ways)`` and weights ``(m, 1)``.
+
+    Raises:
+        ValueError: `label_features` have another shape.
+    """
+    x, y = unit(features), one_hot(labels, ways)
+    share = mx.sum(y, axis=1, keepdims=True)  # 0 where the label is no class
+    if label_features is not None:
+        check_label_features(label_features, features, ways)
+        x, y = mx.concatenate([x, unit(label_features)]), mx.concatenate([y, mx.eye(ways)])
+        share = mx.concatenate([share, mx.broadcast_to(mx.exp(log_name_weight), (ways, 1))])
+    return x, y, share
+
+
 def linear_logits(params: Params, features: mx.array) -> mx.array:
     """Logits ``(m, ways)`` of features ``(m, d)``."""
     return mx.addmm(params["bias"], features, params["weight"].T)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from metapeft.heads.head import Head, Meta, Params, check_label_features, one_hot, unit, unit_logits
+from metapeft.heads.head import Head, Meta, Params, one_hot, unit_logits, weighted
 from metapeft.mlx import mx
 
 
@@ -38,12 +38,7 @@ def logistic_head(iterations: int = 30) -> Head:
         label_features: mx.array | None = None,
     ) -> Params:
         meta = _logistic_meta() if meta is None else meta
-        x, y = unit(features), one_hot(labels, ways)
-        share = mx.sum(y, axis=1, keepdims=True)  # 0 where the label is no class
-        if label_features is not None:
-            check_label_features(label_features, features, ways)
-            x, y = mx.concatenate([x, unit(label_features)]), mx.concatenate([y, mx.eye(ways)])
-            share = mx.concatenate([share, mx.broadcast_to(mx.exp(meta["log_name_weight"]), (ways, 1))])
+        x, y, share = weighted(features, labels, ways, meta["log_name_weight"], label_features)
         strength = mx.exp(meta["log_strength"])
         n, d = x.shape
         if n <= d:  # W is a sum of the examples, and their weights are fewer numbers

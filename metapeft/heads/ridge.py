@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from metapeft.heads.head import Head, Meta, Params, check_label_features, one_hot, unit, unit_logits
+from metapeft.heads.head import Head, Meta, Params, unit_logits, weighted
 from metapeft.mlx import mx
 
 
@@ -35,12 +35,7 @@ def ridge_head(iterations: int = 10) -> Head:
         label_features: mx.array | None = None,
     ) -> Params:
         meta = _ridge_meta() if meta is None else meta
-        x, y = unit(features), one_hot(labels, ways)
-        share = mx.sum(y, axis=1, keepdims=True)  # 0 where the label is no class
-        if label_features is not None:
-            check_label_features(label_features, features, ways)
-            x, y = mx.concatenate([x, unit(label_features)]), mx.concatenate([y, mx.eye(ways)])
-            share = mx.concatenate([share, mx.broadcast_to(mx.exp(meta["log_name_weight"]), (ways, 1))])
+        x, y, share = weighted(features, labels, ways, meta["log_name_weight"], label_features)
         # Centring both sides is what an intercept without a penalty comes to.
         total, root = mx.sum(share), mx.sqrt(share)
         x_mean, y_mean = share.T @ x / total, share.T @ y / total

@@ -9,8 +9,11 @@ from tests.evaluation.made_cells import result_of_one_cell as result
 
 
 def test_seeds_are_put_together_so_that_equal_places_are_equal_episodes() -> None:
-    both = together([result(0, [0.1, 0.2, 0.3], [0.15]), result(1, [0.5, 0.6], [0.55])])
+    first, second = result(0, [0.1, 0.2, 0.3], [0.15]), result(1, [0.5, 0.6], [0.55])
+    first["cells"][0]["similarity"], second["cells"][0]["similarity"] = 0.25, 0.75
+    both = together([first, second])
     (cell,) = both["cells"]
+    assert cell["similarity"] == 0.5
     assert cell["accuracy"]["random"] == [0.15, 0.55]
     assert cell["accuracy"]["frozen"] == [0.1, 0.5, 0.2, 0.3, 0.6]  # those with a random start first
     assert cell["accuracy"]["auto"] == pytest.approx([0.2, 0.6, 0.3, 0.4, 0.7])
