@@ -225,6 +225,12 @@ def test_every_text_from_data_is_escaped() -> None:
     assert widths <= {3, 6, 8, 4 + len([name for name in MEANS if name != "static, mix 1"])}  # no cell was torn
 
 
+def test_what_was_chosen_hardly_ever_is_left_out() -> None:
+    chosen = {"auto": {"frozen": 990, "static, mix 1": 7, "static, mix 0.5": 3}}
+    lines = report.chosen_lines([cell("t", "f", 5, {"frozen": 0.5}, chosen=chosen)])
+    assert lines == ["- auto: frozen 99 %; static, mix 1 1 %"]
+
+
 def test_likeness_and_gain_are_told_in_both_reports() -> None:
     cells = [
         cell(f"t{i}", "f", 5, {"frozen": 0.5, "hypernetwork, mix 0.5": 0.5 + 0.05 * i}, similarity=0.1 * i)

@@ -129,9 +129,19 @@ def test_rivals_are_trained_and_read_as_the_checkpoint_is(tmp_path: Path, monkey
     written: list[dict[str, Any]] = []
     monkeypatch.setattr(benchmark_heldout, "write", lambda folder, result, html: written.append(result) or [])
     config = benchmark_heldout.Config(
-        suite=str(suite), splits=[str(split)], synthetic=True, out=str(tmp_path / "o"), rivals=["multitask", "single"]
+        suite=str(suite),
+        splits=[str(split)],
+        synthetic=True,
+        out=str(tmp_path / "o"),
+        rivals=["multitask", "single"],
+        tasks=1,
     )
     benchmark_heldout.run(config)
+    assert read["s-nano-0"].test == ["quick_sentiment_electronics"]  # the first of two
+    shared: list[Any] = []
+    monkeypatch.setattr(benchmark_heldout, "run_shares", shared.append)
+    several = config.model_copy(update={"jobs": 2})
+    assert (benchmark_heldout.run(several), shared, len(written)) == (0, [several], 1)  # nothing is read once more
     main, multitask, *singles = trained.values()
     assert [own.method for own in trained.values()] == ["hypernetwork", *["multitask"] * 4]
     assert multitask.training == main.training
