@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -25,7 +25,7 @@ class _Loader(yaml.SafeLoader):
 
     # Both tables start empty: nothing of YAML 1.1 is inherited, neither words nor tags.
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
-    yaml_constructors: dict[str | None, Any] = {}
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {}
 
 
 _PATTERNS = {

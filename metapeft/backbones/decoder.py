@@ -14,7 +14,7 @@ is tried when the model is loaded; such a model runs whole each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -332,7 +332,7 @@ class Decoder:
                 return ended.states
 
     @contextmanager
-    def _adapted(self, on: _Pass) -> Iterator[None]:
+    def _adapted(self, on: _Pass) -> Generator[None]:
         """Within it the model's calls are those of this pass."""
         self._pass = on
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,7 +52,7 @@ def side_by_side(parts: Sequence[Callable[[], Any]]) -> list[Any]:
 
 
 @contextmanager
-def _threads_shared_by(streams: int) -> Iterator[None]:
+def _threads_shared_by(streams: int) -> Generator[None]:
     mkl = _mkl()
     if mkl is None or streams == 1:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,7 @@ def _checked(table: tables.Table, columns: list[str], where: str) -> Iterator[Ro
 @contextlib.contextmanager
 def _open(
     source: HubSource | FilesSource, splits: list[str], session: Session, where: str, gathered: Gathered
-) -> Iterator[list[tuple[str, tables.Table]]]:
+) -> Generator[list[tuple[str, tables.Table]]]:
     with contextlib.ExitStack() as stack:
         parts = []
         if isinstance(source, HubSource):

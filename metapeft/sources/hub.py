@@ -16,7 +16,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -195,10 +195,10 @@ def _fetch_verified(repo: str, commit: str, file: RemoteFile, offline: bool = Fa
             raise HubUnreachable(f"{repo}: {file.path} is not in the cache, and the Hub is out of reach") from error
         if matches(path, file.etag):
             return path
+        path.resolve().unlink(missing_ok=True)  # never leave a damaged file where other programs would read it
         if offline:
             break
         log.info("%s: %s came damaged; fetching it again", repo, file.path)
-    path.resolve().unlink(missing_ok=True)  # never leave a damaged file where other programs would read it
     raise SourceError(
         f"{repo}: {file.path} is damaged: its bytes do not have the digest the Hub names ({file.etag[:12]}…). "
         f"Fetched {1 if offline else FETCHES} times. Try again later, or pin another `revision`."
@@ -294,7 +294,7 @@ def _retry(call: Callable[[], T]) -> T:
 
 
 @contextlib.contextmanager
-def _clear_errors(source: HubSource) -> Iterator[None]:
+def _clear_errors(source: HubSource) -> Generator[None]:
     """Turn the libraries' many errors into ours, with the remedy."""
     where = source.identity
     try:
@@ -335,7 +335,7 @@ def _translated(error: Exception, source: HubSource, where: str) -> SourceError:
 
 
 @contextlib.contextmanager
-def _quiet_libraries() -> Iterator[None]:
+def _quiet_libraries() -> Generator[None]:
     """No hints of the libraries, and their progress bars only where somebody watches."""
     from huggingface_hub.utils import disable_progress_bars
     from huggingface_hub.utils import logging as hub_logging

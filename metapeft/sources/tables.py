@@ -8,7 +8,7 @@ the converted table lives in a folder that goes when the rows were read.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class Table:
 
 
 @contextmanager
-def open_table(paths: list[Path], fmt: str, where: str, features: dict[str, Any] | None = None) -> Iterator[Table]:
+def open_table(paths: list[Path], fmt: str, where: str, features: dict[str, Any] | None = None) -> Generator[Table]:
     """Open files of one format as one table.
 
     Args:

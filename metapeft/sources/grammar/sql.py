@@ -31,7 +31,7 @@ class SqlParams(Params):
 
 
 def _quoted(value: object) -> str:
-    return "'" + str(value).replace("'", "''") + "'" if isinstance(value, str) else str(value)
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
 
 
 Query = Callable[[Draw, Table, str, str], tuple[str, str]]
