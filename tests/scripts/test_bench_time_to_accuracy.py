@@ -41,21 +41,29 @@ def test_measuring_compares_with_the_best_of_peft(capsys: pytest.CaptureFixture[
     right = {(0.1, 1): 0.6, (0.1, 2): 0.9, (0.2, 1): 0.7, (0.2, 2): 0.5}
 
     def curve(index: int, rate: float, steps: list[int]) -> list[Reading]:
-        return [Reading(1.0 * step, right[rate, step]) for step in steps]
+        return [Reading(1.0 * step, 1.5 * step, right[rate, step]) for step in steps]
 
     def read(index: int, name: str) -> Reading:
-        return Reading(0.1, 0.9) if name == "good" else Reading(0.5, 0.95) if name == "slow" else Reading(0.1, 0.8)
+        answers = {"good": Reading(0.1, 0.5, 0.9), "slow": Reading(0.5, 1.0, 0.95), "bad": Reading(0.1, 0.2, 0.8)}
+        return answers[name]
 
     config = Config(backbone="any", episodes=2, rounds=3, steps=[2, 1], rates=[0.1, 0.2])
     result = measure(config, Told({"names": ["good", "slow", "bad"], "read": read}), Told({"curve": curve}))
     assert result["best"] == {"rate": 0.1, "steps": 2, "accuracy": 0.9}
-    assert result["ours"]["good"]["ratios"] == pytest.approx([20.0] * 3)
-    assert result["ours"]["slow"]["ratios"] == pytest.approx([4.0] * 3)
-    assert result["ours"]["bad"]["ratios"] is None
+    assert result["peft"] == {"adapting": [2.0] * 3, "seconds": [3.0] * 3}
+    ratios = {
+        (name, time_of): result["ours"][name][time_of]["ratios"]
+        for name in ("good", "slow", "bad")
+        for time_of in ("adapting", "seconds")
+    }
+    assert ratios["good", "adapting"] == pytest.approx([20.0] * 3)
+    assert ratios["good", "seconds"] == pytest.approx([6.0] * 3)
+    assert ratios["slow", "adapting"] == pytest.approx([4.0] * 3)
+    assert ratios["bad", "adapting"] is None and ratios["bad", "seconds"] is None
     shown = capsys.readouterr().out
-    ends = {line.split()[0]: line.rsplit("  ", 1)[-1] for line in shown.splitlines() if line.startswith("  ")}
-    assert ends["good"].endswith("at least 10: met") and ends["slow"].endswith("at least 10: MISSED")
-    assert ends["bad"].strip() == "never reaches it"
+    own = [line.split("  ")[-1].strip() for line in shown.splitlines() if line.startswith("  good")]
+    assert len(own) == 2 and own[0].endswith("at least 10: met") and own[1].endswith("at least 10: MISSED")
+    assert shown.count("never reaches it") == 2
 
 
 def test_our_side_reads_episodes_without_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -68,6 +76,7 @@ def test_our_side_reads_episodes_without_a_checkpoint(tmp_path: Path, monkeypatc
     assert len(start) == 2 * BLOCKS
     assert all(part["lora_a"].shape == (16, RANK) and not part["lora_b"].any() for part in start.values())
     readings = {name: ours.read(0, name) for name in ours.names()}
+    assert all(0 < reading.adapting < reading.seconds for reading in readings.values())
     episode, network = episodes[0], load_backbone(backbone)
     sides = (episode.support_x, episode.support_lengths), (episode.query_x, episode.query_lengths)
     support, query = (
