@@ -138,11 +138,23 @@ def train(config: TrainConfig) -> int:
         return 0
     code = run.go()
     config = run.config  # with the defaults of its kind
-    if run.rank == 0 and config.prior_episodes:
-        for name in ("best", "last"):
-            if (run.out / name).exists():
-                write_prior(run.out / name, run.backbone, run.validation, config)
+    for folder in (run.out / name for name in ("best", "last")):
+        if run.rank == 0 and folder.exists():
+            if run.setup.transitions is not None:
+                write_detector(folder, run.backbone, run.training)
+            if config.prior_episodes:
+                write_prior(folder, run.backbone, run.validation, config)
     return code
+
+
+def write_detector(folder: Path, backbone: Backbone, training: list[Task]) -> None:
+    """Write what training tasks say of mentions, whatever their type, beside the checkpoint."""
+    from metapeft.evaluation.bench import open_checkpoint
+    from metapeft.meta.checkpoint import save_detector
+    from metapeft.meta.detector import detector_of_tasks
+
+    opened = open_checkpoint(str(folder), backbone)
+    save_detector(folder, detector_of_tasks(opened.states, opened.based, opened.facts["mix"], training))
 
 
 def write_prior(folder: Path, backbone: Backbone, validation: list[Task], config: TrainConfig) -> None:

@@ -157,8 +157,8 @@ class Ours:
 
         self.job, self.begin = job, open_start(checkpoint, backbone)
         offered = self.begin.candidates
-        plain = [c for c in offered if c.regression is None and not c.names and c != FROZEN and c.mix == self._mix()]
-        self.candidates = {c.name: c for c in (FROZEN, FROZEN._replace(regression="logistic"), *plain)}
+        plain = [c for c in offered if not c.logistic and not c.names and c != FROZEN and c.mix == self._mix()]
+        self.candidates = {c.name: c for c in (FROZEN, FROZEN._replace(logistic=True), *plain)}
         self.about = f"{self.begin.facts['checkpoint']}: {', '.join([*self.candidates, AUTO])}"
 
     def names(self) -> list[str]:

@@ -68,9 +68,8 @@ def trained_by(start: dict[str, Any]) -> str:
 def _chosen(result: dict[str, Any]) -> str:
     candidate, start = result["candidate"], result["start"]
     lines = [f"**{result['chosen']}** on the backbone `{result['backbone']}`. {STARTS[candidate['start']]}"]
-    regression = candidate["regression"]
-    mean = "A label is the mean of its examples."
-    lines.append(mean if regression is None else f"The classifier is a {regression} regression on the features.")
+    mean, logistic = "A label is the mean of its examples.", "The classifier is a logistic regression on the features."
+    lines.append(logistic if candidate["logistic"] else mean)
     lines += weights_of(candidate)
     lines.append(
         "The names of the labels count as examples." if candidate["names"] else "Names of labels do not count."

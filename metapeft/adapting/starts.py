@@ -122,17 +122,19 @@ def open_start(
     network = load_backbone(backbone or facts["backbone"]["backbone"])
     _check_reads_words(network, kind)
     loaded = checkpoints.load(folder, network)
-    method = method_named(facts["method"])
+    method, tagging, detector = method_named(facts["method"]), kind == "tagging", checkpoints.detector_of(folder)
+    offered = candidates_of(method, 0, facts["mix"], names=not tagging, tagging=tagging, detector=detector is not None)
     return Start(
         setup=Setup(
             learner_of(network, LoraConfig(**facts["lora"]), facts["head"], facts["mix"]),
             checkpoints.hypernetwork_of(facts, network),
             transitions=np.array(facts["transitions"]) if kind == "tagging" else None,
+            detector=detector,
         ),
         tokenizer=load_tokenizer(tokenizer_of(network.name)),
         method=method,
         meta=loaded.state.meta,
-        candidates=candidates_of(method, 0, facts["mix"], names=kind != "tagging", tagging=kind == "tagging"),
+        candidates=offered,
         prior=_prior(folder / "prior.json"),
         embedder=loaded.embedder,
         library=loaded.library,

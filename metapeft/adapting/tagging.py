@@ -192,7 +192,7 @@ def adapt_sentences(
         "why": why(
             found,
             begin,
-            "prototypes and ridge regression on the frozen network",
+            "prototypes and logistic regression on the frozen network",
             "had an F1 of {:.1f} on the sentences left out",
             "the frozen prototypes {:.1f}",
         ),

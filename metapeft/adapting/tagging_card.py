@@ -48,8 +48,10 @@ def _chosen(result: dict[str, Any]) -> str:
         f"sentences; {head['rows']:,} rows are kept for that, {head['bytes'] / 2**20:.1f} MB."
     )
     lines.append(
-        "Words are told apart by a ridge regression on the features." if candidate["regression"] else prototypes
+        "Words are told apart by a logistic regression on the features." if candidate["logistic"] else prototypes
     )
+    if candidate["detector"]:
+        lines.append("What training tasks say of where mentions are, whatever their type, counts too.")
     lines += weights_of(candidate)
     if start["checkpoint"] is None:
         lines.append("How types follow each other in a sentence was counted in your sentences.")

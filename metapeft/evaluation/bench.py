@@ -162,6 +162,7 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bo
     meta = checkpoint.state.meta
     base = meta["base"]
     hypernetwork = checkpoints.hypernetwork_of(facts, backbone)
+    detector = checkpoints.detector_of(path)
     averaged = None
     if baselines and hypernetwork is not None:
         averaged = meta | {"base": mean_adapter(hypernetwork, meta["generator"], base, checkpoint.library)}
@@ -169,11 +170,16 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bo
         backbone,
         checkpoint,
         method,
-        Setup(learner, hypernetwork, transitions=np.array(facts["transitions"]) if "transitions" in facts else None),
+        Setup(
+            learner,
+            hypernetwork,
+            transitions=np.array(facts["transitions"]) if "transitions" in facts else None,
+            detector=detector,
+        ),
         lora,
         PoolStates(backbone, learner.depth, longest),
         PoolStates(backbone, learner.depth, longest, adapter=base, scale=lora.scale),
-        candidates_of(method, steps, facts["mix"], names=not tagging, tagging=tagging),
+        candidates_of(method, steps, facts["mix"], names=not tagging, tagging=tagging, detector=detector is not None),
         averaged,
     )
 

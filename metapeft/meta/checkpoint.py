@@ -2,7 +2,8 @@
 
 A folder holds `meta.safetensors` (meta-parameters, the embedder's arrays, embeddings of training tasks), what resuming
 needs beside them (`moments.safetensors`; without it a checkpoint can be used, not trained on), and `checkpoint.json`
-(what they are for). `metapeft train` puts `prior.json` there too: what `meta.select` expects of each candidate.
+(what they are for). `metapeft train` puts `prior.json` there too, what `meta.select` expects of each candidate, and
+where words are tagged `detector.safetensors`, what training tasks say of mentions (`meta.detector`).
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from metapeft.adapters.lora import LoraConfig
 from metapeft.backbones.backbone import Backbone
 from metapeft.embeddings.embedder import Embedder
 from metapeft.errors import MetapeftError
+from metapeft.meta.detector import Detector
 from metapeft.meta.outer_loop import State
 from metapeft.mlx import mx
 
 FORMAT = 1
+DETECTOR = "detector.safetensors"
 _SEPARATOR = "|"  # paths of adapted maps have dots of their own
 
 
@@ -126,6 +129,30 @@ def hypernetwork_of(facts: dict[str, Any], backbone: Backbone) -> Hypernetwork |
     """The hypernetwork that a checkpoint's generator belongs to; None where its method has none."""
     settings = facts["hypernetwork"]
     return None if settings is None else hypernetwork_for(backbone, LoraConfig(**facts["lora"]), **settings)
+
+
+def save_detector(folder: Path, detector: Detector) -> None:
+    """Write a detector beside a checkpoint; one that lies there is replaced when the new one is whole."""
+    staging = folder / f"new-{DETECTOR}"
+    mx.save_safetensors(str(staging), detector._asdict())
+    staging.replace(folder / DETECTOR)
+
+
+def detector_of(folder: str | Path) -> Detector | None:
+    """The detector beside a checkpoint; None where there is none.
+
+    Raises:
+        CheckpointError: its file is damaged.
+    """
+    path = Path(folder) / DETECTOR
+    if not path.exists():
+        return None
+    try:
+        arrays: Any = mx.load(str(path))
+        mx.eval(arrays)
+        return Detector(arrays["weight"], arrays["bias"])
+    except (RuntimeError, OSError, KeyError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); train again to write it anew") from None
 
 
 def flatten(tree: Any, path: str = "") -> dict[str, mx.array]:

@@ -20,6 +20,7 @@ from metapeft.adapters.lora import LoraConfig, random_adapter
 from metapeft.backbones.backbone import Adapter
 from metapeft.errors import AdaptationError, did_you_mean
 from metapeft.heads.head import accuracy, cross_entropy, unit
+from metapeft.meta.detector import Detector
 from metapeft.meta.inner_loop import Examples, Learner
 from metapeft.meta.judge import transitions_for
 from metapeft.meta.learner import Tree, learned_rates, positive, rates_for, unroll
@@ -62,6 +63,7 @@ class Setup(NamedTuple):
         every_step: read the query loss after every inner step and average, in place of after the last one.
         order: 1 or 2.
         transitions: between words of training sentences, see `judge.transitions_of`; None where examples are the units.
+        detector: of mentions, see `meta.detector`; None where there is none.
     """
 
     learner: Learner
@@ -71,6 +73,7 @@ class Setup(NamedTuple):
     every_step: bool = False
     order: int = 1
     transitions: np.ndarray | None = None
+    detector: Detector | None = None
 
 
 class Reading(NamedTuple):

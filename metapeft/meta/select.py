@@ -15,8 +15,9 @@ import numpy as np
 
 from metapeft.episodes.episode import Sentences
 from metapeft.errors import AdaptationError
-from metapeft.heads import logistic_head, ridge_head
+from metapeft.heads import logistic_head
 from metapeft.heads.head import Head, Meta, Params, unit
+from metapeft.meta.detector import detected, with_detector
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.judge import counts_of_all, f1_of
 from metapeft.meta.learner import Tree
@@ -24,9 +25,10 @@ from metapeft.meta.methods import Item, Method, Setup, curve, start, transitions
 from metapeft.meta.states import WithFrozen, beside
 from metapeft.mlx import mx
 
-REGRESSIONS = {"ridge": ridge_head(), "logistic": logistic_head()}
+LOGISTIC = logistic_head()
 _NAMELESS = {"log_name_weight": mx.array(-math.inf)}  # for every head that reads names
 LARGE = 2**14  # support times query units: beyond it a classifier costs more than to begin its operations
+DETECTORS = (0.5, 1.0)  # weights of what training tasks say of mentions
 SHARP = 3.0  # mentions of one word, few and far between, are lost where the logits are worth little
 WEIGHTS = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)  # examples that a prior may be worth
 MIXES = (0.25, 0.5, 1.0)  # weights of adapted features that are tried beside the one of training
@@ -40,24 +42,27 @@ class Candidate(NamedTuple):
         steps: gradient steps.
         mix: weight of adapted beside frozen features.
         names: whether the classes' names are examples too.
-        regression: ``logistic`` or ``ridge``, the classifier in place of the head of training; none: that head.
+        logistic: whether a logistic regression stands in place of the head of training.
         sharpness: factor of the logits. It says what they are worth beside what follows what in sentences, where these
             are decoded as a whole; elsewhere it changes nothing.
+        detector: how much what training tasks say of mentions, whatever their type, weighs beside the support set.
     """
 
     start: str
     steps: int = 0
     mix: float = 0.0
     names: bool = False
-    regression: str | None = None
+    logistic: bool = False
     sharpness: float = 1.0
+    detector: float = 0.0
 
     @property
     def name(self) -> str:
         parts = [self.start]
         if self.start != "frozen":
             parts += [f"{self.steps} steps"] * (self.steps > 0) + [f"mix {self.mix:g}"]
-        parts += [] if self.regression is None else [self.regression]
+        parts += ["logistic"] * self.logistic
+        parts += [f"detector {self.detector:g}"] * (self.detector != 0)
         parts += [f"sharp {self.sharpness:g}"] * (self.sharpness != 1)
         return ", ".join(parts) + " + names" * self.names
 
@@ -318,12 +323,12 @@ def nearness(library: np.ndarray, embedding: np.ndarray) -> float:
 
 
 def candidates_of(
-    method: Method, steps: int, mix: float, *, names: bool = False, tagging: bool = False
+    method: Method, steps: int, mix: float, *, names: bool = False, tagging: bool = False, detector: bool = False
 ) -> tuple[Candidate, ...]:
     """The candidates that a checkpoint offers, the frozen prototype first: every start, mix and number of steps.
 
-    A regression is offered on the frozen features and at two mixes: with more than a few examples, or many classes, it
-    is better than prototypes, and it costs more to fit. Texts have a logistic one; words, which are many, ridge.
+    A logistic regression is offered on the frozen features and at two mixes: with more than a few examples, or many
+    classes, it is better than prototypes, and it costs more to fit.
 
     Args:
         method: of the checkpoint.
@@ -331,23 +336,29 @@ def candidates_of(
         mix: of training.
         names: with and without the classes' names.
         tagging: words are tagged: every candidate is offered with sharper logits too.
+        detector: there is one: the base at the mix of training is offered with it, by either classifier.
     """
     starts = ("static", "hypernetwork") if "generator" in method.learns else ("static",)
-    regression = "ridge" if tagging else "logistic"
-    out = [FROZEN, FROZEN._replace(regression=regression)]
+    out = [FROZEN, FROZEN._replace(logistic=True)]
     for begin in starts:
         out += [Candidate(begin, 0, m) for m in sorted({*MIXES, mix})]
-        out += [Candidate(begin, 0, m, regression=regression) for m in sorted({0.5, mix})]
+        out += [Candidate(begin, 0, m, logistic=True) for m in sorted({0.5, mix})]
         if method.steps and steps:
             out.append(Candidate(begin, steps, mix))
+    if detector:
+        out += [
+            Candidate("static", 0, mix, logistic=logistic, detector=weight)
+            for logistic in (False, True)
+            for weight in DETECTORS
+        ]
     if tagging:
         out += [c._replace(sharpness=SHARP) for c in out]
     return (*out, *(c._replace(names=True) for c in out)) if names else tuple(out)
 
 
 def head_of(setup: Setup, candidate: Candidate) -> Head:
-    """The head of a candidate: that of training, or a regression."""
-    return setup.learner.head if candidate.regression is None else REGRESSIONS[candidate.regression]
+    """The head of a candidate: that of training, or a logistic regression."""
+    return LOGISTIC if candidate.logistic else setup.learner.head
 
 
 def classifier_of(
@@ -365,7 +376,11 @@ def classifier_of(
         names: features of the classes' names ``(ways, 2 d)``; not read for a candidate without names.
     """
     learned = _learned(setup, meta, candidate)
-    return head_of(setup, candidate).init(support, labels, ways, learned, names if candidate.names else None)
+    params = head_of(setup, candidate).init(support, labels, ways, learned, names if candidate.names else None)
+    if not candidate.detector:
+        return params
+    assert setup.detector is not None
+    return with_detector(params, setup.detector, candidate.detector)
 
 
 def fold_of(labels: np.ndarray, folds: int) -> np.ndarray:
@@ -388,8 +403,7 @@ def _logits(
 ) -> Logits:
     """Query logits ``(folds, m, ways)`` of candidates without a step, by name.
 
-    An episode has many small classifiers, and to begin an operation costs MLX more than what they compute. So those of
-    one head are one batch, in all folds; where the names have no say, they weigh nothing. Large ones come one by one.
+    Candidates that differ in sharpness or detector share a classifier.
 
     Args:
         setup: as in training.
@@ -400,12 +414,41 @@ def _logits(
         labels: of the support set in every fold, int32 ``(folds, n)``; what is no class there has no say.
         ways: number of classes.
     """
+    plain = {c: c._replace(sharpness=1.0, detector=0.0) for c in candidates}
+    large = labels.shape[1] * len(frozen.query) > LARGE
+    classify = _one_by_one if large else _in_batches
+    found = classify(setup, meta, list(dict.fromkeys(plain.values())), features, frozen, labels, ways)
+    out: Logits = {}
+    log_odds: dict[tuple[str, float], mx.array] = {}
+    for c in candidates:
+        logits = found[plain[c].name]
+        if c.detector:
+            assert setup.detector is not None
+            if (c.start, c.mix) not in log_odds:
+                log_odds[c.start, c.mix] = setup.detector.log_odds(beside(frozen.query, features[c.start].query, c.mix))
+            logits = detected(logits, log_odds[c.start, c.mix], c.detector)
+        out[c.name] = logits if c.sharpness == 1 else c.sharpness * logits
+    return out
+
+
+def _in_batches(
+    setup: Setup,
+    meta: Tree,
+    candidates: Sequence[Candidate],
+    features: dict[str, Features],
+    frozen: Features,
+    labels: mx.array,
+    ways: int,
+) -> Logits:
+    """As `_logits`, of candidates without sharpness and detector.
+
+    An episode has many small classifiers, and to begin an operation costs MLX more than what they compute. So those of
+    one head are one batch, in all folds; where the names have no say, they weigh nothing.
+    """
     out: Logits = {}
     named = any(c.names for c in candidates)
-    if labels.shape[1] * len(frozen.query) > LARGE:
-        return _one_by_one(setup, meta, candidates, features, frozen, labels, ways)
-    for regression in dict.fromkeys(c.regression for c in candidates):
-        own = [c for c in candidates if c.regression == regression]
+    for logistic in dict.fromkeys(c.logistic for c in candidates):
+        own = [c for c in candidates if c.logistic == logistic]
         head = head_of(setup, own[0])
 
         def classify(learned: Meta, rows: list[mx.array], labels: mx.array, head: Head = head) -> mx.array:
@@ -420,8 +463,8 @@ def _logits(
         stacked = {name: mx.stack([each[name] for each in learned]) for name in learned[0]}
         in_folds = mx.vmap(classify, in_axes=(None, None, 0))
         found = mx.vmap(in_folds, in_axes=(0, 0, None))(stacked, rows, labels)
-        out |= {c.name: c.sharpness * each for c, each in zip(own, found, strict=True)}
-    return {c.name: out[c.name] for c in candidates}
+        out |= {c.name: each for c, each in zip(own, found, strict=True)}
+    return out
 
 
 def _one_by_one(
@@ -433,9 +476,8 @@ def _one_by_one(
     labels: mx.array,
     ways: int,
 ) -> Logits:
-    """As `_logits`; each is evaluated before the next, or all of them would stand in memory."""
+    """As `_in_batches`; each is evaluated before the next, or all of them would stand in memory."""
     out: Logits = {}
-    plain: dict[Candidate, mx.array] = {}
     cosines: dict[str, tuple[mx.array, mx.array]] = {}
 
     def between(begin: str, own: Features) -> tuple[mx.array, mx.array]:
@@ -444,22 +486,20 @@ def _one_by_one(
         return cosines[begin]
 
     for c in candidates:
-        own, head, twin = features[c.start], head_of(setup, c), c._replace(sharpness=1.0)
-        if twin not in plain:
-            if head.by_cosines is not None and not c.names:
-                pairs = zip(between(FROZEN.start, frozen), between(c.start, own), strict=True)
-                near, among = ((1 - c.mix) * still + c.mix * moved for still, moved in pairs)
-                found = [head.by_cosines(near, among, kept, ways) for kept in labels]
-            else:
-                support, query = beside(frozen.support, own.support, c.mix), beside(frozen.query, own.query, c.mix)
-                names = None
-                if frozen.names is not None and own.names is not None:
-                    names = beside(frozen.names, own.names, c.mix)
-                made = [classifier_of(setup, meta, c, support, kept, ways, names) for kept in labels]
-                found = [head.logits(params, query) for params in made]
-            plain[twin] = mx.stack(found)
-            mx.eval(plain[twin])
-        out[c.name] = c.sharpness * plain[twin]
+        own, head = features[c.start], head_of(setup, c)
+        if head.by_cosines is not None and not c.names:
+            pairs = zip(between(FROZEN.start, frozen), between(c.start, own), strict=True)
+            near, among = ((1 - c.mix) * still + c.mix * moved for still, moved in pairs)
+            found = [head.by_cosines(near, among, kept, ways) for kept in labels]
+        else:
+            support, query = beside(frozen.support, own.support, c.mix), beside(frozen.query, own.query, c.mix)
+            names = None
+            if frozen.names is not None and own.names is not None:
+                names = beside(frozen.names, own.names, c.mix)
+            made = [classifier_of(setup, meta, c, support, kept, ways, names) for kept in labels]
+            found = [head.logits(params, query) for params in made]
+        out[c.name] = mx.stack(found)
+        mx.eval(out[c.name])
     return out
 
 

@@ -14,6 +14,7 @@ from metapeft.backbones.load import load_backbone
 from metapeft.embeddings.embedder import fit
 from metapeft.embeddings.support import SupportSet
 from metapeft.episodes.episode import Sentences
+from metapeft.meta.detector import Detector
 from metapeft.meta.methods import Setup, init_meta, method_named
 from metapeft.meta.run import learner_of
 from metapeft.meta.select import Candidate, Prior, candidates_of
@@ -87,6 +88,11 @@ def tagged_about(kinds: list[str], seed: int = 0) -> tuple[list[list[str]], list
     return sentences, tags
 
 
+def made_detector(dims: int) -> Detector:
+    """A detector that says something."""
+    return Detector(3.0 * mx.random.normal((dims,), key=mx.random.key(7)), mx.array(-0.5))
+
+
 def made_tagging_start(method: str = "hypernetwork") -> Start:
     """As `made_start`, for a checkpoint of tagging."""
     begin = made_start("tagger", method)
@@ -100,8 +106,8 @@ def made_tagging_start(method: str = "hypernetwork") -> Start:
         supports.append(SupportSet(features, (tags + 1) // 2, 3, x, np.full(2, 8), sentences=sentences))
     embedder = fit(supports, dims=8)
     return begin._replace(
-        setup=begin.setup._replace(transitions=TRANSITIONS),
-        candidates=candidates_of(begin.method, 0, 0.5, tagging=True),
+        setup=begin.setup._replace(transitions=TRANSITIONS, detector=made_detector(512)),
+        candidates=candidates_of(begin.method, 0, 0.5, tagging=True, detector=True),
         embedder=embedder,
         library=np.stack([embedder.embed(support) for support in supports]),
     )

@@ -27,6 +27,6 @@ def test_words_are_read_below_half_of_the_blocks_and_told_apart_in_two_ways() ->
     begin = open_start("none", kind="tagging")
     assert begin.setup.learner.depth == len(begin.setup.learner.backbone.layers) // 2 == 1
     assert begin.setup.learner.head.name == "tagger"
-    names = ["frozen", "frozen, ridge", "frozen, sharp 3", "frozen, ridge, sharp 3"]
+    names = ["frozen", "frozen, logistic", "frozen, sharp 3", "frozen, logistic, sharp 3"]
     assert [candidate.name for candidate in begin.candidates] == names
     assert begin.setup.transitions is None

@@ -34,13 +34,20 @@ def tagger() -> Tagger:
 
 
 @pytest.mark.parametrize(
-    ("start", "mix", "regression"),
-    [("frozen", 0.0, None), ("frozen", 0.0, "ridge"), ("static", 0.25, None), ("hypernetwork", 0.5, "ridge")],
+    "chosen",
+    [
+        Candidate("frozen"),
+        Candidate("frozen", logistic=True),
+        Candidate("static", 0, 0.25),
+        Candidate("hypernetwork", 0, 0.5, logistic=True),
+        Candidate("static", 0, 0.5, detector=0.5),
+        Candidate("static", 0, 0.5, logistic=True, sharpness=3.0, detector=1.0),
+    ],
+    ids=lambda chosen: chosen.name,
 )
 def test_the_saved_tagger_is_the_chosen_candidate_on_all_sentences(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str, mix: float, regression: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: Candidate
 ) -> None:
-    chosen = Candidate(start, 0, mix, regression=regression)
     begin = made_tagging_start()._replace(prior=sure_of(chosen))
     monkeypatch.setattr(tagging, "open_start", lambda checkpoint, backbone, kind: begin)
     made = adapt_sentences(SENTENCES, TAGS, folds=2, repeats=1)
@@ -65,8 +72,8 @@ def test_the_saved_tagger_is_the_chosen_candidate_on_all_sentences(
         found = [entity for own in each.entities(NEW) for entity in own]
         assert [entity[2:4] for entity in found] == [pair[:2] for pair in wanted]
         np.testing.assert_allclose([entity.score for entity in found], [pair[2] for pair in wanted], atol=1e-4)
-    assert (tmp_path / "mine/adapter-peft").exists() == (start != "frozen")
-    assert loaded.weight.shape[1] == (256 if start == "frozen" else 512)
+    assert (tmp_path / "mine/adapter-peft").exists() == (chosen.start != "frozen")
+    assert loaded.weight.shape[1] == (256 if chosen.start == "frozen" else 512)
 
 
 def test_the_packed_head_says_the_same() -> None:

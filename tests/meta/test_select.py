@@ -12,6 +12,7 @@ from metapeft.errors import AdaptationError
 from metapeft.heads import Head, cosine_head, euclidean_head, logistic_head, tagger_head
 from metapeft.heads.head import unit
 from metapeft.meta import select
+from metapeft.meta.detector import Detector
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.judge import f1_of, sentence_counts
 from metapeft.meta.methods import Item, method_named
@@ -225,7 +226,8 @@ def test_one_batch_says_what_classifiers_one_by_one_say(
 
 def test_sentences_are_left_out_whole_and_an_only_one_of_a_type_stays() -> None:
     method, setup, meta, _ = made("protonet")
-    setup = setup._replace(learner=setup.learner._replace(head=tagger_head()))
+    detector = Detector(mx.random.normal((16,), key=mx.random.key(5)), mx.array(0.5))
+    setup = setup._replace(learner=setup.learner._replace(head=tagger_head()), detector=detector)
     lengths = np.array([3, 1, 4, 2, 3])
     tags = np.array([1, 2, 0, 0, 0, 3, 0, 1, 1, 0, 0, 3, 0], np.int32)
     tags[12] = 5  # the last sentence alone has the third type
@@ -235,7 +237,7 @@ def test_sentences_are_left_out_whole_and_an_only_one_of_a_type_stays() -> None:
     words = Examples(Beside(None, frozen), mx.array(labels), Sentences(lengths, tags))
     item = Item(words, words, 4, mx.zeros(0), mx.arange(4), "task")
     known = {"frozen": Features(frozen, frozen, None), "static": Features(moved, moved, None)}
-    candidates = candidates_of(method, 0, 0.5, tagging=True)
+    candidates = candidates_of(method, 0, 0.5, tagging=True, detector=True)
     right = cross_validate(setup, method, meta, item, lambda rows: words, candidates, 2, known)
     for c in candidates:
         mixed, expected = beside(frozen, known[c.start].support, c.mix), []
@@ -361,9 +363,9 @@ def test_the_only_example_of_a_class_is_never_left_out() -> None:
 def test_logistic_is_the_regression_on_the_same_features(names: bool) -> None:
     method, setup, meta, _ = made("protonet")
     item, _ = support_of(setup, 3, names=True)
-    candidate = STATIC._replace(regression="logistic", names=names)
+    candidate = STATIC._replace(logistic=True, names=names)
     known: dict = {}
-    beside_it = FROZEN._replace(regression="logistic")  # so that it is one of a batch
+    beside_it = FROZEN._replace(logistic=True)  # so that it is one of a batch
     logits = read(setup, method, meta, item, (FROZEN, beside_it, candidate), known)
     own = known["static"]
     support, query = (
@@ -375,17 +377,3 @@ def test_logistic_is_the_regression_on_the_same_features(names: bool) -> None:
     params = logistic_head().init(support, item.support.labels, item.ways, learned, called)
     expected = np.array(logistic_head().logits(params, query))
     np.testing.assert_allclose(np.array(logits[candidate.name]), expected, atol=1e-3)
-
-
-def test_ridge_is_the_regression_on_the_same_features() -> None:
-    method, setup, meta, item = made("protonet")
-    candidate = STATIC._replace(regression="ridge")
-    known: dict = {}
-    logits = read(setup, method, meta, item, (FROZEN, candidate), known)[candidate.name]
-    own = known["static"]
-    support = np.array(beside(item.support.hidden.frozen, own.support, 0.5), np.float64)
-    query = np.array(beside(item.query.hidden.frozen, own.query, 0.5), np.float64)
-    y = np.eye(item.ways)[np.array(item.support.labels)]
-    x, mean = support - support.mean(0), support.mean(0)
-    slope = np.linalg.solve(x.T @ x + np.eye(x.shape[1]), x.T @ (y - y.mean(0)))
-    np.testing.assert_allclose(np.array(logits), 10 * ((query - mean) @ slope + y.mean(0)), atol=1e-3)
