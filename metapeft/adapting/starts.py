@@ -85,7 +85,7 @@ def open_start(
         network = load_backbone(backbone or "nano")
         _check_reads_words(network, kind)
         # Features of words are the states below so many blocks: see `states.frozen_features`. Half of them: on the
-        # validation task (music, 99 sentences) a ridge regression has 47.4 F1 with MiniLM so, 46.7 below two blocks
+        # validation task (music, 99 sentences) a ridge regression had 47.4 F1 with MiniLM so, 46.7 below two blocks
         # and 44.5 below one; 33.7 with nano, 30.9 below both of its blocks.
         layers = max(1, len(network.layers) // 2) if kind == "tagging" else 1
         method, tagging = method_named("protonet"), kind == "tagging"

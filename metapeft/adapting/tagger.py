@@ -177,7 +177,7 @@ def packed(head: Head, params: Params, width: int) -> Params:
     features that weigh nothing are left out.
 
     Args:
-        head: prototypes (`tagger_head`), or a ridge regression.
+        head: prototypes (`tagger_head`), or a regression.
         params: of the head.
         width: columns to keep.
     """
