@@ -1,105 +1,34 @@
 """From tagged sentences to a tagger of entities, with what was chosen, why, and how well it should do.
 
-The counterpart of `choosing` and `adapted` where words are tagged. Folds are of sentences; the figure is strict entity
-F1, its mentions counted over all folds. The estimate is cross-validation around the choice, as for classes.
+The counterpart of `adapted` where words are tagged; the choice is made in `choosing_tags`.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from metapeft.adapting.adapted import NEAREST, save_made
-from metapeft.adapting.choosing import Fit, adapter_of, features_with, parted, why
+from metapeft.adapting.choosing import Fit, adapter_of, why
+from metapeft.adapting.choosing_tags import Seen, estimate, fit, look, transitions_in
 from metapeft.adapting.starts import NOT_SHIPPED, Start, open_start
 from metapeft.adapting.tagger import Tagger, packed
 from metapeft.adapting.tagging_card import card
-from metapeft.adapting.windows import Laid, lay
 from metapeft.embeddings.similarity import nearest
-from metapeft.embeddings.support import SupportSet
-from metapeft.episodes.episode import Episode, Sentences
 from metapeft.errors import AdaptationError
-from metapeft.evaluation.tagging_baselines import gazetteer
-from metapeft.meta.inner_loop import Examples
-from metapeft.meta.judge import Counts, best_paths, counted, transitions_for, transitions_of
-from metapeft.meta.methods import Item
-from metapeft.meta.select import FROZEN, Candidate, Features, choose, classifier_of, head_of, nearness, read
-from metapeft.meta.states import Beside, PoolStates, WithFrozen, beside
-from metapeft.mlx import mx
+from metapeft.meta.select import FROZEN, Features, classifier_of, head_of
+from metapeft.meta.states import WithFrozen, beside
 from metapeft.sources.examples import normalized, text_hash
 from metapeft.sources.tagged import as_bio
-from metapeft.tasks.config import TaskConfig
-from metapeft.tasks.padding import gather_x, gather_y
-from metapeft.tasks.pool import Pool, Ragged
-from metapeft.tasks.tags import class_of, mentions_of_tags
-from metapeft.tasks.task import Task
+from metapeft.tasks.tags import mentions_of_tags
 
 MOST_WORDS = 20_000  # the head keeps a row for each word outside, and every new word is compared with all of them
-RESAMPLES = 2_000
 _SHOWN = 5
-
-
-class Seen(NamedTuple):
-    """Tagged sentences as the frozen layers see them.
-
-    Attributes:
-        laid: the sentences as windows.
-        task: with a row for each window.
-        words: all words, end to end, with hidden states and frozen features.
-        sentences: what they belong to.
-        classes: of the words, int32; 0 outside.
-        frozen: frozen features of the words, float32 ``(words, d)`` of unit length, on the host.
-        has: which types each sentence has, bool ``(n, types)``.
-    """
-
-    laid: Laid
-    task: Task
-    words: Examples
-    sentences: Sentences
-    classes: np.ndarray
-    frozen: np.ndarray
-    has: np.ndarray
-
-    @property
-    def ways(self) -> int:
-        """Classes of words: the types, and outside."""
-        return self.has.shape[1] + 1
-
-
-class TagEstimate(NamedTuple):
-    """Entity F1 on sentences left out, each left out once a repetition; all figures from 0 to 1.
-
-    Attributes:
-        f1: strict, over the mentions of all sentences left out.
-        ci95: interval for it: bootstrap over the sentences.
-        precision: share of what was found that is right.
-        recall: share of what is there that was found.
-        frozen: F1 of the frozen prototypes, in the same folds.
-        gazetteer: F1 of finding again what the other sentences' entities say, word by word.
-        types: precision, recall, F1 and mentions by type.
-        sentences: how many were left out in turn.
-        mentions: theirs.
-        repeats: repetitions, each with other folds.
-        chosen: how often each candidate was chosen in the folds, by name.
-    """
-
-    f1: float
-    ci95: tuple[float, float]
-    precision: float
-    recall: float
-    frozen: float
-    gazetteer: float
-    types: dict[str, dict[str, float]]
-    sentences: int
-    mentions: int
-    repeats: int
-    chosen: dict[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,155 +136,6 @@ def adapt_sentences(
     return AdaptedTagger(tagger, result)
 
 
-def look(begin: Start, words: Sequence[Sequence[str]], tags: Sequence[Sequence[str]], types: Sequence[str]) -> Seen:
-    """Run the frozen layers on tagged sentences, once.
-
-    Args:
-        begin: the network and its tokenizer.
-        words: of each sentence.
-        tags: BIO, as many.
-        types: of the entities.
-    """
-    laid = lay(begin.tokenizer, words, tags, types, begin.max_tokens)
-    config = TaskConfig("yours", "yours", len(types), begin.max_tokens, len(laid.pool), len(laid.pool), "yours", 0.5)
-    task = Task(config, laid.pool, labels=list(types), pad_id=begin.tokenizer.pad_id)
-    learner = begin.setup.learner
-    network = learner.backbone
-    assert isinstance(network, WithFrozen)
-    states = PoolStates(network.backbone, learner.depth, begin.max_tokens)
-    sentences, classes = Sentences(laid.lengths, laid.tags), class_of(laid.tags).astype(np.int32)
-    examples = states.examples(task, "support", np.arange(len(laid.pool)), classes)._replace(sentences=sentences)
-    has = np.zeros((len(words), len(types)), bool)
-    found = mentions_of_tags(sentences.tags, sentences.lengths)
-    has[np.searchsorted(np.cumsum(sentences.lengths), found.start, side="right"), found.kind - 1] = True
-    return Seen(laid, task, examples, sentences, classes, np.array(examples.hidden.frozen), has)
-
-
-def fit(begin: Start, seen: Seen, rows: np.ndarray, folds: int, still: dict[str, Features]) -> Fit:
-    """Choose a start on some of the sentences, by entity F1 in cross-validation and by the prior.
-
-    Args:
-        begin: what can be chosen.
-        seen: all sentences.
-        rows: those to choose on ``(k,)``, ascending, with every type.
-        folds: of the cross-validation inside.
-        still: features under starts that are the same for all tasks; what is missing is added.
-    """
-    embedding, similarity = np.zeros(0, np.float32), 0.0
-    if begin.embedder is not None:
-        embedding = begin.embedder.embed(_support_set(seen, rows))
-        similarity = nearness(begin.library, embedding)
-    known = dict(still)
-    for name in dict.fromkeys(c.start for c in begin.candidates):
-        if name not in known:
-            known[name] = features_with(begin, seen.words.hidden, None, adapter_of(begin, name, embedding))
-            if name != "hypernetwork":
-                still[name] = known[name]
-    fold = sentence_folds(seen.has[rows], folds, np.arange(len(rows)))
-    counts: dict[str, list[Counts]] = {c.name: [] for c in begin.candidates}
-    for number in range(folds):
-        kept, out = rows[fold != number], rows[fold == number]
-        if len(out):
-            own = _sentences(seen, out)
-            for name, classes in _read(begin, seen, begin.candidates, known, embedding, kept, out).items():
-                counts[name].append(counted(classes, own))
-    # as many examples as sentences were left out: what the prior weighs against
-    left = int(np.count_nonzero(fold < folds)) if any(counts.values()) else 0
-    choice = choose(
-        begin.candidates, {name: np.full(left, _sum(own).f1) for name, own in counts.items()}, begin.prior, similarity
-    )
-    return Fit(choice, embedding, similarity, known)
-
-
-def estimate(
-    begin: Start, seen: Seen, types: Sequence[str], folds: int, repeats: int, seed: int, still: dict[str, Features]
-) -> TagEstimate | None:
-    """Cross-validate the choice itself; None where no sentence with an entity can be left out.
-
-    Args:
-        begin: what can be chosen.
-        seen: all sentences.
-        types: names of the entity types.
-        folds: of the outer and of the inner cross-validation.
-        repeats: repetitions of the outer one.
-        seed: of its folds, and of the bootstrap.
-        still: see `fit`.
-    """
-    rng, count = np.random.default_rng(seed), len(seen.has)
-    by_sentence = np.zeros((count, 3), np.int64)
-    by_type: list[list[Counts]] = [[] for _ in types]
-    plain: list[Counts] = []
-    looked_up: list[Counts] = []
-    chosen: Counter[str] = Counter()
-    tested = np.zeros(count, bool)
-    for _ in range(repeats):
-        fold = sentence_folds(seen.has, folds, rng.permutation(count))
-        for number in range(folds):
-            kept, out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-            if not len(out):
-                continue
-            found = fit(begin, seen, kept, folds, still)
-            best, own = found.choice.candidate, _sentences(seen, out)
-            classes = _read(begin, seen, (FROZEN, best), found.known, found.embedding, kept, out)
-            by_sentence[out] += _each(classes[best.name], own)
-            for kind, counts in enumerate(by_type):
-                counts.append(counted(classes[best.name], own, kind + 1))
-            plain.append(counted(classes[FROZEN.name], own))
-            looked_up.append(counted(gazetteer(_episode(seen, kept, out)), own))
-            chosen[best.name] += 1
-            tested[out] = True
-    whole = Counts(*by_sentence.sum(axis=0).tolist())
-    if not whole.gold:
-        return None
-    each = [_sum(counts) for counts in by_type]
-    return TagEstimate(
-        whole.f1,
-        _interval(by_sentence[tested], rng),
-        whole.precision,
-        whole.recall,
-        _sum(plain).f1,
-        _sum(looked_up).f1,
-        {
-            name: {"precision": c.precision, "recall": c.recall, "f1": c.f1, "mentions": round(c.gold / repeats)}
-            for name, c in zip(types, each, strict=True)
-            if c.gold
-        },
-        int(tested.sum()),
-        round(whole.gold / repeats),
-        repeats,
-        dict(chosen.most_common()),
-    )
-
-
-def sentence_folds(has: np.ndarray, folds: int, order: np.ndarray) -> np.ndarray:
-    """A fold for each sentence, so that what is left of any fold has every type.
-
-    Sentences of a type go round the folds, rare types first. Where all sentences of a type lie in one fold, the first
-    of them is never left out.
-
-    Args:
-        has: which types each sentence has, bool ``(n, types)``.
-        folds: how many.
-        order: the sentences in the order in which they are dealt, ``(n,)``.
-
-    Returns:
-        int64 ``(n,)``, `folds` for a sentence that is never left out.
-    """
-    fold, sizes = np.full(len(has), -1), np.zeros(folds, np.int64)
-    kinds = np.argsort(has.sum(axis=0), kind="stable")
-    for own in [*(order[has[order, kind]] for kind in kinds), order]:
-        here = np.bincount(fold[own][fold[own] >= 0], minlength=folds)
-        for row in own[fold[own] < 0]:
-            fold[row] = np.lexsort((sizes, here))[0]
-            here[fold[row]] += 1
-            sizes[fold[row]] += 1
-    for kind in kinds:
-        own = order[has[order, kind]]
-        if len(own) and (fold[own] == fold[own[0]]).all():
-            fold[own[0]] = folds
-    return fold if len(has) > 1 else np.full(len(has), folds)
-
-
 # --- the sentences
 
 
@@ -432,6 +212,10 @@ def _types(bio: list[list[str]], rows: list[int]) -> set[str]:
     return {tag[2:] for row in rows for tag in bio[row] if tag != "O"}
 
 
+def _mentions(seen: Seen) -> np.ndarray:
+    return mentions_of_tags(seen.sentences.tags, seen.sentences.lengths).kind
+
+
 def _notes(begin: Start, seen: Seen, types: list[str]) -> list[str]:
     """What a user should know about the sentences, beside what `_cleaned` says."""
     notes = []
@@ -464,96 +248,6 @@ def _notes(begin: Start, seen: Seen, types: list[str]) -> list[str]:
     return notes
 
 
-def _mentions(seen: Seen) -> np.ndarray:
-    return mentions_of_tags(seen.sentences.tags, seen.sentences.lengths).kind
-
-
-# --- reading
-
-
-def _read(
-    begin: Start,
-    seen: Seen,
-    candidates: Sequence[Candidate],
-    known: dict[str, Features],
-    embedding: np.ndarray,
-    kept: np.ndarray,
-    out: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """Classes of the words of the sentences left out, by candidate's name, from those kept."""
-    support, query = _words(seen, kept), _words(seen, out)
-    hidden: Any = None  # candidates without a step read features alone
-    first, second = (
-        Examples(Beside(hidden, mx.array(seen.frozen[at])), mx.array(seen.classes[at])) for at in (support, query)
-    )
-    item = Item(first, second, seen.ways, mx.array(embedding), mx.arange(seen.ways - 1), "yours")
-    logits = read(
-        begin.setup, begin.method, begin.meta, item, list(dict.fromkeys(candidates)), parted(known, support, query)
-    )
-    transitions, lengths = _transitions(begin, seen, kept), seen.sentences.lengths[out]
-    return {name: best_paths(np.array(each), lengths, transitions) for name, each in logits.items()}
-
-
-def _transitions(begin: Start, seen: Seen, rows: np.ndarray) -> np.ndarray:
-    """Those of meta-training and of the sentences that may be looked at; without a checkpoint of the latter alone."""
-    lengths, tags = _sentences(seen, rows)
-    if begin.setup.transitions is not None:
-        return transitions_for(begin.setup.transitions, Sentences(lengths, tags))
-    ragged = Ragged(tags, np.concatenate([[0], np.cumsum(lengths)]))
-    return transitions_of([Pool("tagging", ragged, ragged)])
-
-
-def _support_set(seen: Seen, rows: np.ndarray) -> SupportSet:
-    """What the embedding of a task may see: its sentences are the windows, as in meta-training."""
-    own = np.flatnonzero(np.isin(seen.laid.owner, rows))
-    words = _words(seen, rows)
-    x, lengths = gather_x(seen.laid.pool, own, seen.task.pad_id)
-    sentences = Sentences(seen.laid.window_lengths[own], seen.sentences.tags[words])
-    return SupportSet(seen.frozen[words], seen.classes[words], seen.ways, x, lengths, sentences=sentences)
-
-
-def _episode(seen: Seen, kept: np.ndarray, out: np.ndarray) -> Episode:
-    """Sentences kept and left out as an episode of windows."""
-    fields: dict[str, Any] = {}
-    for side, rows in (("support", kept), ("query", out)):
-        own = np.flatnonzero(np.isin(seen.laid.owner, rows))
-        fields[f"{side}_x"], fields[f"{side}_lengths"] = gather_x(seen.laid.pool, own, seen.task.pad_id)
-        fields[f"{side}_y"] = gather_y(seen.laid.pool, own, own)
-        fields[f"{side}_rows"] = own
-    classes = np.arange(seen.ways - 1)
-    return Episode(**fields, index=0, task_id="yours", family="yours", kind="sentences", classes=classes)
-
-
-def _words(seen: Seen, rows: np.ndarray) -> np.ndarray:
-    """Places of the words of sentences, which are named in ascending order."""
-    return np.flatnonzero(np.isin(np.repeat(np.arange(len(seen.has)), seen.sentences.lengths), rows))
-
-
-def _sentences(seen: Seen, rows: np.ndarray) -> Sentences:
-    return Sentences(seen.sentences.lengths[rows], seen.sentences.tags[_words(seen, rows)])
-
-
-# --- counting
-
-
-def _sum(counts: Sequence[Counts]) -> Counts:
-    return Counts(*(sum(column) for column in zip(Counts(0, 0, 0), *counts, strict=True)))
-
-
-def _each(classes: np.ndarray, sentences: Sentences) -> np.ndarray:
-    """Counts of each sentence, int64 ``(n, 3)``."""
-    ends = np.cumsum(sentences.lengths)
-    spans = zip(ends - sentences.lengths, ends, strict=True)
-    return np.array([counted(classes[a:b], Sentences(np.array([b - a]), sentences.tags[a:b])) for a, b in spans])
-
-
-def _interval(counts: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """Percentile bootstrap interval of F1 over sentences (Efron 1981), from the counts of each ``(n, 3)``."""
-    drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=RESAMPLES) @ counts
-    low, high = np.quantile([Counts(*row).f1 for row in drawn.tolist()], [0.025, 0.975])
-    return float(low), float(high)
-
-
 # --- the tagger
 
 
@@ -579,5 +273,5 @@ def _tagger(begin: Start, seen: Seen, found: Fit, types: list[str]) -> Tagger:
         learner.scale,
         learner.depth,
         begin.max_tokens,
-        _transitions(begin, seen, np.arange(len(seen.has))),
+        transitions_in(begin, seen, np.arange(len(seen.has))),
     )

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metapeft.adapting import Tagger, adapt_sentences, load_tagger, tagging
+from metapeft.adapting.choosing_tags import fit, look
 from metapeft.adapting.tagger import packed
-from metapeft.adapting.tagging import fit, look
 from metapeft.errors import AdapterError
 from metapeft.heads import ridge_head, tagger_head
 from metapeft.meta.judge import best_paths
