@@ -251,8 +251,8 @@ def cross_validate(
         known: features under some starts that are had already, by start; left as it is.
 
     Returns:
-        By candidate's name its score on each example left out, float64 ``(examples,)``: 0 or 1; the same examples in the
-        same order for all. Of sentences it is the F1 of the mentions in all of them, at each.
+        By candidate's name its score on each example left out, float64 ``(examples,)``: 0 or 1, the same examples in
+        the same order for all. Of sentences it is the F1 of the mentions in all of them, at each.
     """
     candidates = [c for c in candidates if not (c.names and item.names is None)]
     item, known = item._replace(query=item.support), dict(known or {})  # the query set is not looked at
