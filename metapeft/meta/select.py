@@ -28,7 +28,7 @@ from metapeft.mlx import mx
 LOGISTIC = logistic_head()
 _NAMELESS = {"log_name_weight": mx.array(-math.inf)}  # for every head that reads names
 LARGE = 2**14  # support times query units: beyond it a classifier costs more than to begin its operations
-DETECTORS = (0.5, 1.0)  # weights of what training tasks say of mentions
+DETECTORS = (0.5, 1.0)  # weights; 0 to 3 were tried on training tasks, with a detector of the others each
 SHARP = 3.0  # mentions of one word, few and far between, are lost where the logits are worth little
 WEIGHTS = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)  # examples that a prior may be worth
 MIXES = (0.25, 0.5, 1.0)  # weights of adapted features that are tried beside the one of training
