@@ -12,6 +12,7 @@ from metapeft import atomic, cli
 
 if TYPE_CHECKING:
     from metapeft.backbones.backbone import Backbone
+    from metapeft.meta.run import Run
     from metapeft.tasks.task import Task
 
 DESCRIPTION = "Meta-train where adapters start: a hypernetwork, or one of its rivals, on the tasks of a suite."
@@ -141,20 +142,23 @@ def train(config: TrainConfig) -> int:
     for folder in (run.out / name for name in ("best", "last")):
         if run.rank == 0 and folder.exists():
             if run.setup.transitions is not None:
-                write_detector(folder, run.backbone, run.training)
+                write_detector(folder, run)
             if config.prior_episodes:
                 write_prior(folder, run.backbone, run.validation, config)
     return code
 
 
-def write_detector(folder: Path, backbone: Backbone, training: list[Task]) -> None:
-    """Write what training tasks say of mentions, whatever their type, beside the checkpoint."""
+def write_detector(folder: Path, run: Run) -> None:
+    """Write what training tasks say of mentions, whatever their type, beside the checkpoint, if they say anything."""
     from metapeft.evaluation.bench import open_checkpoint
     from metapeft.meta.checkpoint import save_detector
     from metapeft.meta.detector import detector_of_tasks
 
-    opened = open_checkpoint(str(folder), backbone)
-    save_detector(folder, detector_of_tasks(opened.states, opened.based, opened.facts["mix"], training))
+    opened = open_checkpoint(str(folder), run.backbone)
+    # the run has the frozen features of its tasks already
+    found = detector_of_tasks(run.states, opened.based, opened.facts["mix"], run.training)
+    if found is not None:
+        save_detector(folder, found)
 
 
 def write_prior(folder: Path, backbone: Backbone, validation: list[Task], config: TrainConfig) -> None:

@@ -19,7 +19,7 @@ from metapeft.meta import checkpoint as checkpoints
 from metapeft.meta.checkpoint import CheckpointError
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Method, Setup, method_named
-from metapeft.meta.run import HEAD_OF, MLP, learner_of
+from metapeft.meta.run import HEAD_OF, MLP, learner_of, setup_of
 from metapeft.meta.select import FROZEN, Candidate, Prior, candidates_of
 from metapeft.tokenization.tokenizer import LoadedTokenizer, load_tokenizer
 
@@ -81,14 +81,15 @@ def open_start(
     """
     shipped = {"classification": SHIPPED, "tagging": SHIPPED_TAGGING}[kind]
     missing = checkpoint is None and not (shipped / "checkpoint.json").is_file()
-    if checkpoint == NONE or (missing and kind == "tagging"):
+    tagging = kind == "tagging"
+    if checkpoint == NONE or (missing and tagging):
         network = load_backbone(backbone or "nano")
         _check_reads_words(network, kind)
         # Features of words are the states below so many blocks: see `states.frozen_features`. Half of them: on the
         # validation task (music, 99 sentences) a ridge regression had 47.4 F1 with MiniLM so, 46.7 below two blocks
         # and 44.5 below one; 33.7 with nano, 30.9 below both of its blocks.
-        layers = max(1, len(network.layers) // 2) if kind == "tagging" else 1
-        method, tagging = method_named("protonet"), kind == "tagging"
+        layers = max(1, len(network.layers) // 2) if tagging else 1
+        method = method_named("protonet")
         offered = candidates_of(method, 0, 0.0, names=not tagging, tagging=tagging)
         return Start(
             setup=Setup(learner_of(network, LoraConfig(num_layers=layers), HEAD_OF[kind], 0.0)),
@@ -122,15 +123,11 @@ def open_start(
     network = load_backbone(backbone or facts["backbone"]["backbone"])
     _check_reads_words(network, kind)
     loaded = checkpoints.load(folder, network)
-    method, tagging, detector = method_named(facts["method"]), kind == "tagging", checkpoints.detector_of(folder)
-    offered = candidates_of(method, 0, facts["mix"], names=not tagging, tagging=tagging, detector=detector is not None)
+    method, setup = method_named(facts["method"]), setup_of(folder, facts, network)
+    told = setup.detector is not None
+    offered = candidates_of(method, 0, facts["mix"], names=not tagging, tagging=tagging, detector=told)
     return Start(
-        setup=Setup(
-            learner_of(network, LoraConfig(**facts["lora"]), facts["head"], facts["mix"]),
-            checkpoints.hypernetwork_of(facts, network),
-            transitions=np.array(facts["transitions"]) if kind == "tagging" else None,
-            detector=detector,
-        ),
+        setup=setup,
         tokenizer=load_tokenizer(tokenizer_of(network.name)),
         method=method,
         meta=loaded.state.meta,

@@ -48,7 +48,7 @@ from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Item, Method, Setup, method_named, transitions_of_item
 from metapeft.meta.outer_loop import item_of
 from metapeft.meta.readings import Curve, learned_reading, random_reading
-from metapeft.meta.run import learner_of
+from metapeft.meta.run import setup_of
 from metapeft.meta.select import (
     Candidate,
     Features,
@@ -157,29 +157,24 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bo
     if tagging and steps:
         raise AdaptationError(f"steps={steps}: words are tagged without gradient steps")
     method, lora = method_named(facts["method"]), LoraConfig(**facts["lora"])
-    learner = learner_of(backbone, lora, facts["head"], facts["mix"])
-    longest = facts["max_tokens"]
+    setup = setup_of(path, facts, backbone)
+    depth, longest = setup.learner.depth, facts["max_tokens"]
     meta = checkpoint.state.meta
     base = meta["base"]
-    hypernetwork = checkpoints.hypernetwork_of(facts, backbone)
-    detector = checkpoints.detector_of(path)
+    told = setup.detector is not None
+    offered = candidates_of(method, steps, facts["mix"], names=not tagging, tagging=tagging, detector=told)
     averaged = None
-    if baselines and hypernetwork is not None:
-        averaged = meta | {"base": mean_adapter(hypernetwork, meta["generator"], base, checkpoint.library)}
+    if baselines and setup.hypernetwork is not None:
+        averaged = meta | {"base": mean_adapter(setup.hypernetwork, meta["generator"], base, checkpoint.library)}
     return Opened(
         backbone,
         checkpoint,
         method,
-        Setup(
-            learner,
-            hypernetwork,
-            transitions=np.array(facts["transitions"]) if "transitions" in facts else None,
-            detector=detector,
-        ),
+        setup,
         lora,
-        PoolStates(backbone, learner.depth, longest),
-        PoolStates(backbone, learner.depth, longest, adapter=base, scale=lora.scale),
-        candidates_of(method, steps, facts["mix"], names=not tagging, tagging=tagging, detector=detector is not None),
+        PoolStates(backbone, depth, longest),
+        PoolStates(backbone, depth, longest, adapter=base, scale=lora.scale),
+        offered,
         averaged,
     )
 

@@ -63,8 +63,8 @@ def fit_detector(features: mx.array, inside: np.ndarray) -> Detector:
     return found
 
 
-def detector_of_tasks(frozen: PoolStates, based: PoolStates, mix: float, tasks: Sequence[Task]) -> Detector:
-    """The detector of the support pools of tagging tasks.
+def detector_of_tasks(frozen: PoolStates, based: PoolStates, mix: float, tasks: Sequence[Task]) -> Detector | None:
+    """The detector of the support pools of tagging tasks; None where their words are all in mentions, or none is.
 
     Args:
         frozen: frozen features.
@@ -80,7 +80,8 @@ def detector_of_tasks(frozen: PoolStates, based: PoolStates, mix: float, tasks: 
         mx.eval(features[-1])
         tags, _ = word_tags(task.support, frozen.max_tokens)
         inside.append(class_of(tags) != OUTSIDE)
-    return fit_detector(mx.concatenate(features), np.concatenate(inside))
+    words = np.concatenate(inside)
+    return None if words.all() or not words.any() else fit_detector(mx.concatenate(features), words)
 
 
 def with_detector(params: Params, detector: Detector, weight: float) -> Params:

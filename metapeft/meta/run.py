@@ -441,6 +441,25 @@ def learner_of(backbone: Backbone, lora: LoraConfig, head: str, mix: float) -> L
     return Learner(WithFrozen(backbone, mix), HEADS[head](), lora.scale, depth)
 
 
+def setup_of(folder: str | Path, facts: dict[str, Any], backbone: Backbone) -> Setup:
+    """The setup that a checkpoint is read with: as in training, with what training tasks say of mentions.
+
+    Args:
+        folder: of the checkpoint.
+        facts: what it says of itself.
+        backbone: the one it was trained for.
+
+    Raises:
+        CheckpointError: what it says of mentions cannot be read.
+    """
+    return Setup(
+        learner_of(backbone, LoraConfig(**facts["lora"]), facts["head"], facts["mix"]),
+        checkpoints.hypernetwork_of(facts, backbone),
+        transitions=np.array(facts["transitions"]) if "transitions" in facts else None,
+        detector=checkpoints.detector_of(folder),
+    )
+
+
 def tasks_and_backbone(suite: Suite, name: str, seed: int, kind: str | None = None) -> tuple[list[Task], Backbone]:
     """The tasks of a suite that a backbone can run, opened, and the backbone.
 

@@ -463,7 +463,7 @@ def _in_batches(
         stacked = {name: mx.stack([each[name] for each in learned]) for name in learned[0]}
         in_folds = mx.vmap(classify, in_axes=(None, None, 0))
         found = mx.vmap(in_folds, in_axes=(0, 0, None))(stacked, rows, labels)
-        out |= {c.name: each for c, each in zip(own, found, strict=True)}
+        out |= dict(zip([c.name for c in own], found, strict=True))
     return out
 
 

@@ -73,6 +73,8 @@ def test_the_saved_tagger_is_the_chosen_candidate_on_all_sentences(
         assert [entity[2:4] for entity in found] == [pair[:2] for pair in wanted]
         np.testing.assert_allclose([entity.score for entity in found], [pair[2] for pair in wanted], atol=1e-4)
     assert (tmp_path / "mine/adapter-peft").exists() == (chosen.start != "frozen")
+    said = "What training tasks say of where mentions are" in (tmp_path / "mine/README.md").read_text(encoding="utf-8")
+    assert said == (chosen.detector > 0)
     assert loaded.weight.shape[1] == (256 if chosen.start == "frozen" else 512)
 
 

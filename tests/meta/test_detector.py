@@ -11,8 +11,11 @@ from metapeft.heads import logistic_head, tagger_head
 from metapeft.heads.head import Head, unit
 from metapeft.meta import checkpoint as checkpoints
 from metapeft.meta.checkpoint import CheckpointError, detector_of, save_detector
-from metapeft.meta.detector import Detector, detected, fit_detector, with_detector
+from metapeft.meta.detector import Detector, detected, detector_of_tasks, fit_detector, with_detector
 from metapeft.mlx import mx
+from metapeft.tasks.config import TaskConfig
+from metapeft.tasks.pool import Pool, Ragged
+from metapeft.tasks.task import Task
 
 
 def words(count: int, seed: int) -> tuple[mx.array, np.ndarray]:
@@ -63,6 +66,46 @@ def test_a_classifier_with_it_has_the_log_odds_in_the_logits_of_all_types(head: 
     np.testing.assert_allclose(found[:, 0], plain[:, 0], atol=1e-4)
     np.testing.assert_allclose(found[:, 1:], plain[:, 1:] + 0.5 * odds[:, None], atol=1e-4)
     np.testing.assert_allclose(np.array(detected(mx.array(plain), detector.log_odds(query), 0.5)), found, atol=1e-4)
+
+
+class Told:
+    """Features from a table, as `PoolStates` gives them: three numbers a word."""
+
+    max_tokens = None
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def features(self, task: Task, side: str, rows: np.ndarray) -> np.ndarray:
+        assert side == "support" and rows.tolist() == list(range(len(task.support)))
+        drawn = np.random.default_rng(self.seed).normal(size=(len(task.support.y.values), 3)).astype(np.float32)
+        return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+
+def tagged(name: str, tags: list[int]) -> Task:
+    """A task of sentences of two words with these tags."""
+    offsets = np.arange(0, len(tags) + 1, 2)
+    pool = Pool(
+        "tagging", Ragged(np.arange(len(tags), dtype=np.int32), offsets), Ragged(np.array(tags, np.int32), offsets)
+    )
+    sizes = (1, 8, len(pool), len(pool))
+    return Task(TaskConfig(name, "ner", *sizes, "any", 0.5), pool, labels=["x"], pad_id=0)
+
+
+def test_the_words_of_all_training_tasks_are_fitted_on_both_features_side_by_side():
+    tasks = [tagged("first", [1, 0, 0, 0]), tagged("second", [0, 1, 0, 0])]
+    found = detector_of_tasks(Told(0), Told(1), 0.25, tasks)
+    sides = [np.concatenate([Told(seed).features(task, "support", np.arange(2)) for task in tasks]) for seed in (0, 1)]
+    features = np.concatenate([0.75**0.5 * sides[0], 0.5 * sides[1]], axis=1)
+    wanted = fit_detector(mx.array(features), np.array([1, 0, 0, 0, 0, 1, 0, 0], bool))
+    assert found is not None
+    np.testing.assert_allclose(np.array(found.weight), np.array(wanted.weight), atol=1e-4)
+    assert float(found.bias) == pytest.approx(float(wanted.bias), abs=1e-4)
+
+
+@pytest.mark.parametrize("tag", [0, 1])
+def test_tasks_of_one_sort_of_words_have_no_detector(tag: int):
+    assert detector_of_tasks(Told(0), Told(1), 0.25, [tagged("one", [tag] * 4)]) is None
 
 
 def test_it_lies_beside_a_checkpoint(tmp_path: Path):
