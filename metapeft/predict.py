@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from metapeft import cli
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from metapeft.adapting import Entity
+    from metapeft.sources.labelled import Row
     from metapeft.sources.tagged import Tagged
 
 DESCRIPTION = "Label new texts, or find the entities in them, with what `metapeft adapt` made."
@@ -35,6 +38,9 @@ class PredictConfig(BaseModel):
         default=None, description="a .txt file, a text a line; csv, tsv or jsonl; or tagged sentences"
     )
     text_column: str | None = Field(default=None, description="column of the texts; default: found by its name")
+    label_column: str | None = Field(
+        default=None, description="column of the right labels, to say how many were found; default: found by its name"
+    )
     out: str | None = Field(default=None, description="a .jsonl file for what is found; default: it is printed")
     backbone: str | None = Field(default=None, description="where the frozen network lies now; default: where it was")
 
@@ -66,39 +72,54 @@ def predict(config: PredictConfig) -> int:
 def _labels(config: PredictConfig, out: Path | None) -> int:
     from metapeft.adapting import load_classifier
 
-    texts = _texts(config)
+    rows = _rows(config)
     classifier = load_classifier(config.adapter, config.backbone)
-    shares = classifier.probabilities([text for _, text in texts])
+    shares = classifier.probabilities([row.text or "" for row in rows])
     ranked = [
         sorted(zip(classifier.labels, row.tolist(), strict=True), key=lambda pair: -pair[1])  # equal ones by name
         for row in shares
     ]
     if out is not None:
         lines = [
-            {"place": place, "text": text, "label": pairs[0][0], "probabilities": dict(pairs)}
-            for (place, text), pairs in zip(texts, ranked, strict=True)
+            {"place": row.place, "text": row.text, "label": pairs[0][0], "probabilities": dict(pairs)}
+            for row, pairs in zip(rows, ranked, strict=True)
         ]
         _write(out, lines)
         print(f"{len(lines)} texts labelled: {out}")
-        return 0
-    for (_, text), pairs in zip(texts, ranked, strict=True):
-        shown = "  ".join(f"{name} {share:.3f}" for name, share in pairs[:SHOWN])
-        print(pairs[0][0], shown, *([] if config.data is None else [_short(text)]), sep="\t")
+    else:
+        for row, pairs in zip(rows, ranked, strict=True):
+            shown = "  ".join(f"{name} {share:.3f}" for name, share in pairs[:SHOWN])
+            print(pairs[0][0], shown, *([] if config.data is None else [_short(row.text or "")]), sep="\t")
+    _say_how_many_right([pairs[0][0] for pairs in ranked], [row.label for row in rows], classifier.labels)
     return 0
+
+
+def _say_how_many_right(said: list[str], gold: list[str | None], labels: Sequence[str]) -> None:
+    """Accuracy beside the labels that the file has, where any of them is one of the classifier's."""
+    pairs = [(one, right) for one, right in zip(said, gold, strict=True) if right is not None]
+    strange = sum(right not in labels for _, right in pairs)
+    if strange == len(pairs):
+        return
+    count = sum(one == right for one, right in pairs)
+    unknown = f"; the labels of {strange:,} are none of the classifier's" if strange else ""
+    print(f"beside the labels of the file: accuracy {100 * count / len(pairs):.2f} % of {len(pairs):,} rows{unknown}")
 
 
 def _entities(config: PredictConfig, out: Path | None) -> int:
     from metapeft.adapting import load_tagger
+    from metapeft.errors import AdaptationError
     from metapeft.sources.tagged import is_tagged, read_tagged
     from metapeft.tokenization.words import words_of
 
+    if config.label_column is not None:
+        raise AdaptationError(f"{config.adapter} finds entities: label_column= is for a classifier of texts")
     gold = None
     if config.data is not None and config.text_column is None and is_tagged(config.data):
         gold, notes = read_tagged(config.data)
         _say(notes)
         texts = [(sentence.place, sentence.words) for sentence in gold]
     else:
-        texts = [(place, words_of(text)) for place, text in _texts(config)]
+        texts = [(row.place, words_of(row.text or "")) for row in _rows(config)]
     found = load_tagger(config.adapter, config.backbone).entities([words for _, words in texts])
     count = sum(map(len, found))
     if out is not None:
@@ -135,15 +156,15 @@ def _say_how_right(found: list[list[Entity]], gold: list[Tagged]) -> None:
     )
 
 
-def _texts(config: PredictConfig) -> list[tuple[str, str]]:
-    """The texts, each with its place; what was left out is said."""
-    from metapeft.sources.labelled import read_texts
+def _rows(config: PredictConfig) -> list[Row]:
+    """The texts; what was left out is said."""
+    from metapeft.sources.labelled import Row, read_texts
 
     if config.data is None:
-        return [("text", config.text or "")]
-    texts, notes = read_texts(config.data, config.text_column)
+        return [Row("text", config.text, None)]
+    rows, notes = read_texts(config.data, config.text_column, config.label_column)
     _say(notes)
-    return texts
+    return rows
 
 
 def _say(notes: list[str]) -> None:

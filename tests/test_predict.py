@@ -60,6 +60,18 @@ def test_a_table_goes_to_jsonl(adapter: Path, tmp_path: Path, capsys: pytest.Cap
         assert sum(line["probabilities"].values()) == pytest.approx(1)
 
 
+def test_labels_of_the_file_are_compared(adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "gold.csv"
+    data.write_text("text,label,kind\nsoup and bread,food,a\na bank and a loan,sport,b\ncheese,law,a\nbread,,b\n")
+    assert predict.main([f"adapter={adapter}", f"data={data}"]) == 0
+    shown = capsys.readouterr().out
+    assert [line.split("\t")[0] for line in shown.splitlines()[:2]] == ["food", "money"]
+    said = "beside the labels of the file: accuracy 33.33 % of 3 rows; the labels of 1 are none of the classifier's\n"
+    assert shown.endswith(said)
+    assert predict.main([f"adapter={adapter}", f"data={data}", "label_column=kind"]) == 0  # labels of something else
+    assert "accuracy" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -147,6 +159,7 @@ def test_tagged_sentences_are_compared(finder: Path, tmp_path: Path, capsys: pyt
         (["data=away.conll"], "away.conll: no such file"),
         (["text=a", "out=."], "out= is a file"),
         (["data=pictures.png"], "unknown ending '.png'"),
+        (["data=new.csv", "label_column=kind"], "label_column= is for a classifier"),
     ],
 )
 def test_mistakes_with_a_tagger(

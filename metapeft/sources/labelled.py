@@ -98,34 +98,48 @@ def read_labelled(
     return list(rows if per_class is None else _limited(rows, per_class, notes)), notes
 
 
-def read_texts(data: str, text_column: str | None = None) -> tuple[list[tuple[str, str]], list[str]]:
-    """Read texts to classify.
+def read_texts(
+    data: str, text_column: str | None = None, label_column: str | None = None
+) -> tuple[list[Row], list[str]]:
+    """Read texts to classify, with their labels where the table has them.
 
     Args:
         data: a .txt file with a text a line, or a csv, tsv or jsonl file.
         text_column: as in `read_labelled`; a table with one column needs none.
+        label_column: its name; None for the first of `LABEL_NAMES` that is there.
 
     Returns:
-        Texts, each with its place, and notes on what was left out.
+        Rows with a text, their label None where there is none, and notes on what was left out.
 
     Raises:
         SourceError: see `read_labelled`; or there is no text at all.
     """
     path = Path(data).expanduser()
     if path.suffix.lower() == ".txt":
-        return list(read_lines(path)), []
+        if label_column is not None:
+            raise SourceError(f"{path}: lines of text have no column '{label_column}'")
+        return [Row(place, text, None) for place, text in read_lines(path)], []
     table = read_table(path)
     column = _column(table.columns, text_column, table.columns, TEXT_NAMES, "text", str(path))
     if column is None and len(table.columns) == 1:
         column = table.columns[0]
     if column is None:
         raise SourceError(_unknown(table.columns, "text", str(path)))
-    read = [(place, _text(row.get(column), place)) for place, row in table.rows]
-    texts = [(place, text) for place, text in read if text is not None]
-    if not texts:
+    others = [name for name in table.columns if name != column]
+    said = _column(table.columns, label_column, others, LABEL_NAMES, "label", str(path))
+    if said == column:
+        raise SourceError(f"{path}: column '{column}' cannot hold the text and the label")
+    rows = []
+    for place, row in table.rows:
+        label = None if said is None else row.get(said)
+        if label_column is None and isinstance(label, (list, dict)):
+            label = None  # nobody said that labels are in that column
+        rows.append(Row(place, _text(row.get(column), place), _label(label, place)))
+    kept = [row for row in rows if row.text is not None]
+    if not kept:
         raise SourceError(f"{path}: no row has a text in column '{column}'")
-    empty = [place for place, text in read if text is None]
-    return texts, [f"{_rows(empty)} without a text: skipped ({_places(empty)})"] if empty else []
+    empty = [row.place for row in rows if row.text is None]
+    return kept, [f"{_rows(empty)} without a text: skipped ({_places(empty)})"] if empty else []
 
 
 def cleaned(rows: Sequence[Row]) -> tuple[list[Example], list[str]]:

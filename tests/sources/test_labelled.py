@@ -157,12 +157,12 @@ def test_a_hub_that_does_not_answer() -> None:
 
 def test_texts_to_classify(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one\n\ntwo\n")
-    assert read_texts(str(tmp_path / "a.txt")) == ([("line 1", "one"), ("line 3", "two")], [])
+    assert read_texts(str(tmp_path / "a.txt")) == ([Row("line 1", "one", None), Row("line 3", "two", None)], [])
     (tmp_path / "b.csv").write_text("what\none\n")
-    assert read_texts(str(tmp_path / "b.csv"))[0] == [("line 2", "one")]
+    assert read_texts(str(tmp_path / "b.csv"))[0] == [Row("line 2", "one", None)]
     (tmp_path / "c.csv").write_text("id,text\n1,one\n2,\n")
     texts, notes = read_texts(str(tmp_path / "c.csv"))
-    assert texts == [("line 2", "one")]
+    assert texts == [Row("line 2", "one", None)]
     assert notes == ["1 row without a text: skipped (line 3)"]
     (tmp_path / "d.csv").write_text("id,text\n2,\n")
     with pytest.raises(SourceError, match="no row has a text in column 'text'"):
@@ -170,3 +170,23 @@ def test_texts_to_classify(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="which column holds the text"):
         (tmp_path / "e.csv").write_text("a,b\n2,3\n")
         read_texts(str(tmp_path / "e.csv"))
+
+
+def test_texts_to_classify_with_their_labels(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("intent,text,kind\nask,one,x\n,two,y\n")
+    assert [row.label for row in read_texts(str(path))[0]] == ["ask", None]
+    assert [row.label for row in read_texts(str(path), label_column="kind")[0]] == ["x", "y"]
+    assert [row.text for row in read_texts(str(path), "intent", "kind")[0]] == ["ask"]
+    with pytest.raises(SourceError, match="cannot hold the text and the label"):
+        read_texts(str(path), "text", "text")
+    with pytest.raises(SourceError, match="no column 'sort' for label_column"):
+        read_texts(str(path), label_column="sort")
+    (tmp_path / "b.txt").write_text("one\n")
+    with pytest.raises(SourceError, match="lines of text have no column 'kind'"):
+        read_texts(str(tmp_path / "b.txt"), label_column="kind")
+    lists = tmp_path / "c.jsonl"
+    lists.write_text('{"text": "one", "labels": ["a", "b"]}\n')
+    assert read_texts(str(lists))[0] == [Row("line 1", "one", None)]
+    with pytest.raises(SourceError, match="its label is a list"):
+        read_texts(str(lists), label_column="labels")
