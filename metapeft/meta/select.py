@@ -487,20 +487,30 @@ def _one_by_one(
 
     for c in candidates:
         own, head = features[c.start], head_of(setup, c)
-        if head.by_cosines is not None and not c.names:
+        count, width = own.support.shape
+        long = c.logistic and count > 1.5 * width * (1 + (0 < c.mix < 1))  # it has fewer weights than examples
+        if head.by_cosines is not None and not (c.names or long):
             pairs = zip(between(FROZEN.start, frozen), between(c.start, own), strict=True)
             near, among = ((1 - c.mix) * still + c.mix * moved for still, moved in pairs)
             found = [head.by_cosines(near, among, kept, ways) for kept in labels]
         else:
-            support, query = beside(frozen.support, own.support, c.mix), beside(frozen.query, own.query, c.mix)
+            join = _halves_that_weigh if c.logistic else beside  # other heads may count the coordinates
+            support, query = join(frozen.support, own.support, c.mix), join(frozen.query, own.query, c.mix)
             names = None
             if frozen.names is not None and own.names is not None:
-                names = beside(frozen.names, own.names, c.mix)
+                names = join(frozen.names, own.names, c.mix)
             made = [classifier_of(setup, meta, c, support, kept, ways, names) for kept in labels]
             found = [head.logits(params, query) for params in made]
         out[c.name] = mx.stack(found)
         mx.eval(out[c.name])
     return out
+
+
+def _halves_that_weigh(frozen: mx.array, adapted: mx.array, mix: float) -> mx.array:
+    """As `beside`, without a half of zeros."""
+    if mix in (0.0, 1.0):
+        return adapted if mix else frozen
+    return beside(frozen, adapted, mix)
 
 
 def _sentences_left_out(

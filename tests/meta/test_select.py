@@ -212,8 +212,9 @@ def test_one_batch_says_what_classifiers_one_by_one_say(
     assert list(logits) == list(right) == [c.name for c in candidates]
     fold = np.where(labels == 2, 3, fold_of(labels, 3))
     for c in candidates:
+        close = 1e-3 if c.logistic else 1e-5  # descent ends before its last digits, in either of two ways
         np.testing.assert_allclose(
-            np.array(logits[c.name]), plain(c, everything, "query", np.arange(4)), rtol=1e-5, atol=1e-5
+            np.array(logits[c.name]), plain(c, everything, "query", np.arange(4)), rtol=close, atol=close
         )
         expected = []
         for number in range(3):
