@@ -156,9 +156,9 @@ class Ours:
         from metapeft.meta.select import FROZEN
 
         self.job, self.begin = job, open_start(checkpoint, backbone)
-        offered = self.begin.candidates
-        plain = [c for c in offered if not c.logistic and not c.names and c != FROZEN and c.mix == self._mix()]
-        self.candidates = {c.name: c for c in (FROZEN, FROZEN._replace(logistic=True), *plain)}
+        plain = [c for c in self.begin.candidates if c.classifier == "prototype" and not c.names]
+        plain = [c for c in plain if c != FROZEN and c.mix == self._mix()]
+        self.candidates = {c.name: c for c in (FROZEN, FROZEN._replace(classifier="logistic"), *plain)}
         self.about = f"{self.begin.facts['checkpoint']}: {', '.join([*self.candidates, AUTO])}"
 
     def names(self) -> list[str]:
@@ -215,7 +215,7 @@ class Ours:
                 start: features_with(begin, hidden, None, adapter_of(begin, start, embedding))
                 for start in dict.fromkeys((FROZEN.start, chosen.start))
             }
-            found = Fit(Choice(chosen, {}, {}), embedding, 0.0, known)
+            found = Fit(Choice(chosen, {}, {}), embedding, 0.0, len(labels) / WAYS, known)
         return classifier_from(begin, seen, found, [str(way) for way in range(WAYS)])
 
 

@@ -27,8 +27,9 @@ from metapeft.evaluation.bench import Opened, Sizes, open_checkpoint, prior_of, 
 from metapeft.meta.checkpoint import read_facts
 from metapeft.meta.judge import Counts, counted, counts_of_all, predicted
 from metapeft.meta.methods import transitions_of_item
+from metapeft.meta.prior import Prior, size_of
 from metapeft.meta.run import tasks_of_suites
-from metapeft.meta.select import Prior, choose, cross_validate, read
+from metapeft.meta.select import choose, cross_validate, read
 from metapeft.sources.tagged import read_tagged
 from metapeft.tasks.config import TaskConfig
 from metapeft.tasks.pool import Pool, Ragged
@@ -114,10 +115,10 @@ def tagged(opened: Opened, task: Task, episode: Episode, prior: Prior) -> tuple[
     assert truth is not None
     totals = counts_of_all(list(logits.values()), truth, transitions).sum(axis=1)
     found = {name: Counts(*own.tolist()) for name, own in zip(logits, totals, strict=True)}
-    right = cross_validate(
+    validated = cross_validate(
         opened.setup, opened.method, opened.meta, item, lambda rows: item.support, opened.candidates, 5, known
     )
-    choice = choose(opened.candidates, right, prior, near).candidate.name
+    choice = choose(opened.candidates, validated, prior, near, size_of(item.support, item.ways)).candidate.name
     found["auto"] = found[choice]
     nearest = tagging_baselines.nearest_logits(item)
     for name, how in (("nearest neighbour", None), ("structured nearest neighbour", transitions)):

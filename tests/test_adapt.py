@@ -121,7 +121,7 @@ def test_one_example_a_label_leaves_it_to_the_prior(checkpoint: Path, tmp_path: 
     shutil.copytree(checkpoint, trusted)
     data = write(tmp_path, [("soup and bread", "food"), ("a late goal", "sport")])
     for gain, chosen in ((0.2, "static, mix 1"), (-0.2, "frozen")):
-        prior = {"centre": 0.0, "gains": {"static, mix 1": [gain, 0.0]}, "weight": 10.0}
+        prior = {"centre": 0.0, "sizes": [[1.0, {"static, mix 1": [gain, 0.0]}]], "weight": 10.0}
         (trusted / "prior.json").write_text(json.dumps(prior))
         assert adapt.main([f"data={data}", f"checkpoint={trusted}", f"out={tmp_path / 'out'}"]) == 0
         result = result_of(tmp_path / "out")
@@ -223,7 +223,7 @@ def test_a_folder_with_other_things_is_left_alone(
     assert examples.exists()
 
 
-@pytest.mark.parametrize("prior", ["{", '{"centre": 0}', '{"centre": 0, "gains": {"frozen": 1}}', "[]"])
+@pytest.mark.parametrize("prior", ["{", '{"centre": 0}', '{"centre": 0, "sizes": [[1, {"frozen": 1}]]}', "[]"])
 def test_a_prior_that_is_none(
     checkpoint: Path, examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], prior: str
 ) -> None:

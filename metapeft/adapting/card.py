@@ -69,7 +69,7 @@ def _chosen(result: dict[str, Any]) -> str:
     candidate, start = result["candidate"], result["start"]
     lines = [f"**{result['chosen']}** on the backbone `{result['backbone']}`. {STARTS[candidate['start']]}"]
     mean, logistic = "A label is the mean of its examples.", "The classifier is a logistic regression on the features."
-    lines.append(logistic if candidate["logistic"] else mean)
+    lines.append({"prototype": mean, "logistic": logistic}[candidate["classifier"]])
     lines += weights_of(candidate)
     lines.append(
         "The names of the labels count as examples." if candidate["names"] else "Names of labels do not count."

@@ -18,9 +18,11 @@ from metapeft.backbones.backbone import Adapter
 from metapeft.embeddings.support import SupportSet
 from metapeft.evaluation.intervals import share_interval
 from metapeft.heads.head import unit
+from metapeft.meta.folds import fold_of
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.methods import Item, start
-from metapeft.meta.select import FROZEN, Choice, Features, choose, cross_validate, fold_of, nearness, read
+from metapeft.meta.prior import size_of
+from metapeft.meta.select import FROZEN, Choice, Features, choose, cross_validate, nearness, read
 from metapeft.meta.states import Beside, PoolStates, WithFrozen
 from metapeft.mlx import mx
 from metapeft.tasks.config import TaskConfig
@@ -62,12 +64,14 @@ class Fit(NamedTuple):
         choice: the winner and the scores.
         embedding: of the task, float32 ``(dims,)``; empty where nothing is generated.
         similarity: cosine to the nearest training episode; 0 where there is none.
+        size: of what was chosen on, see `size_of`.
         known: features of all examples and names by start; `query` is not used.
     """
 
     choice: Choice
     embedding: np.ndarray
     similarity: float
+    size: float
     known: dict[str, Features]
 
 
@@ -141,7 +145,7 @@ def fit(begin: Start, seen: Seen, rows: np.ndarray, folds: int, still: dict[str,
             if name != "hypernetwork":
                 still[name] = known[name]
     item = _item(seen, rows, rows, embedding)
-    right = cross_validate(
+    validated = cross_validate(
         begin.setup,
         begin.method,
         begin.meta,
@@ -151,8 +155,9 @@ def fit(begin: Start, seen: Seen, rows: np.ndarray, folds: int, still: dict[str,
         folds,
         parted(known, rows, rows),
     )
-    choice = choose(begin.candidates, right, begin.prior, similarity)
-    return Fit(choice, embedding, similarity, known)
+    size = size_of(item.support, item.ways)
+    choice = choose(begin.candidates, validated, begin.prior, similarity, size)
+    return Fit(choice, embedding, similarity, size, known)
 
 
 def estimate(begin: Start, seen: Seen, folds: int, repeats: int, seed: int, still: dict[str, Features]) -> Estimate:
@@ -218,10 +223,10 @@ def why(found: Fit, begin: Start, frozen_alone: str, own: str, rival: str) -> st
             said += f", {rival.format(100 * validated[FROZEN.name])}"
     else:
         said = "There was nothing to cross-validate"
-    if name in begin.prior.gains:
-        gain = 100 * begin.prior.gain(name, found.similarity, bool(validated))
+    if any(name in lines for _, lines in begin.prior.sizes):
+        gain = 100 * begin.prior.gain(name, found.similarity, found.size)
         said += f"; on tasks as near to training as this one a gain of {gain:+.1f} points was expected of it"
-    elif begin.meta and not begin.prior.gains:
+    elif begin.meta and not begin.prior.sizes:
         said += "; the checkpoint has no record of gains on earlier tasks"
     return f"Offered: {offered}. {said}."
 

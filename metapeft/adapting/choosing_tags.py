@@ -18,15 +18,16 @@ from metapeft.adapting.windows import Laid, lay
 from metapeft.embeddings.support import SupportSet
 from metapeft.episodes.episode import Episode, Sentences
 from metapeft.evaluation.tagging_baselines import gazetteer
+from metapeft.meta.folds import sentence_folds
 from metapeft.meta.inner_loop import Examples
-from metapeft.meta.judge import Counts, best_paths, counted, transitions_for, transitions_of
-from metapeft.meta.methods import Item
-from metapeft.meta.select import FROZEN, Candidate, Features, choose, nearness, read
+from metapeft.meta.judge import Counts, best_paths, counted
+from metapeft.meta.methods import Item, transitions_of_item
+from metapeft.meta.prior import size_of
+from metapeft.meta.select import FROZEN, Candidate, Features, choose, cross_validate, nearness, read
 from metapeft.meta.states import Beside, PoolStates, WithFrozen
 from metapeft.mlx import mx
 from metapeft.tasks.config import TaskConfig
 from metapeft.tasks.padding import gather_x, gather_y
-from metapeft.tasks.pool import Pool, Ragged
 from metapeft.tasks.tags import class_of, mentions_of_tags
 from metapeft.tasks.task import Task
 
@@ -134,20 +135,21 @@ def fit(begin: Start, seen: Seen, rows: np.ndarray, folds: int, still: dict[str,
             known[name] = features_with(begin, seen.words.hidden, None, adapter_of(begin, name, embedding))
             if name != "hypernetwork":
                 still[name] = known[name]
-    fold = sentence_folds(seen.has[rows], folds, np.arange(len(rows)))
-    counts: dict[str, list[Counts]] = {c.name: [] for c in begin.candidates}
-    for number in range(folds):
-        kept, out = rows[fold != number], rows[fold == number]
-        if len(out):
-            own = _sentences(seen, out)
-            for name, classes in _read(begin, seen, begin.candidates, known, embedding, kept, out).items():
-                counts[name].append(counted(classes, own))
-    # as many examples as sentences were left out: what the prior weighs against
-    left = int(np.count_nonzero(fold < folds)) if any(counts.values()) else 0
-    choice = choose(
-        begin.candidates, {name: np.full(left, _sum(own).f1) for name, own in counts.items()}, begin.prior, similarity
+    item = _item(seen, rows, embedding)
+    words = _words(seen, rows)
+    validated = cross_validate(
+        begin.setup,
+        begin.method,
+        begin.meta,
+        item,
+        lambda part: item.support,
+        begin.candidates,
+        folds,
+        parted(known, words, words),
     )
-    return Fit(choice, embedding, similarity, known)
+    size = size_of(item.support, item.ways)
+    choice = choose(begin.candidates, validated, begin.prior, similarity, size)
+    return Fit(choice, embedding, similarity, size, known)
 
 
 def estimate(
@@ -179,7 +181,7 @@ def estimate(
                 continue
             found = fit(begin, seen, kept, folds, still)
             best, own = found.choice.candidate, _sentences(seen, out)
-            classes = _read(begin, seen, (FROZEN, best), found.known, found.embedding, kept, out)
+            classes = _read(begin, seen, (FROZEN, best), found, kept, out)
             by_sentence[out] += _each(classes[best.name], own)
             for kind, counts in enumerate(by_type):
                 counts.append(counted(classes[best.name], own, kind + 1))
@@ -210,68 +212,34 @@ def estimate(
     )
 
 
-def sentence_folds(has: np.ndarray, folds: int, order: np.ndarray) -> np.ndarray:
-    """A fold for each sentence, so that what is left of any fold has every type.
-
-    Sentences of a type go round the folds, rare types first. Where all sentences of a type lie in one fold, the first
-    of them is never left out.
-
-    Args:
-        has: which types each sentence has, bool ``(n, types)``.
-        folds: how many.
-        order: the sentences in the order in which they are dealt, ``(n,)``.
-
-    Returns:
-        int64 ``(n,)``, `folds` for a sentence that is never left out.
-    """
-    fold, sizes = np.full(len(has), -1), np.zeros(folds, np.int64)
-    kinds = np.argsort(has.sum(axis=0), kind="stable")
-    for own in [*(order[has[order, kind]] for kind in kinds), order]:
-        here = np.bincount(fold[own][fold[own] >= 0], minlength=folds)
-        for row in own[fold[own] < 0]:
-            fold[row] = np.lexsort((sizes, here))[0]
-            here[fold[row]] += 1
-            sizes[fold[row]] += 1
-    for kind in kinds:
-        own = order[has[order, kind]]
-        if len(own) and (fold[own] == fold[own[0]]).all():
-            fold[own[0]] = folds
-    return fold if len(has) > 1 else np.full(len(has), folds)
-
-
 # --- reading
 
 
 def _read(
-    begin: Start,
-    seen: Seen,
-    candidates: Sequence[Candidate],
-    known: dict[str, Features],
-    embedding: np.ndarray,
-    kept: np.ndarray,
-    out: np.ndarray,
+    begin: Start, seen: Seen, candidates: Sequence[Candidate], found: Fit, kept: np.ndarray, out: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Classes of the words of the sentences left out, by candidate's name, from those kept."""
     support, query = _words(seen, kept), _words(seen, out)
-    hidden: Any = None  # candidates without a step read features alone
-    first, second = (
-        Examples(Beside(hidden, mx.array(seen.frozen[at])), mx.array(seen.classes[at])) for at in (support, query)
-    )
-    item = Item(first, second, seen.ways, mx.array(embedding), mx.arange(seen.ways - 1), "yours")
-    logits = read(
-        begin.setup, begin.method, begin.meta, item, list(dict.fromkeys(candidates)), parted(known, support, query)
-    )
-    transitions, lengths = transitions_in(begin, seen, kept), seen.sentences.lengths[out]
+    item = _item(seen, kept, found.embedding)._replace(query=_examples(seen, out))
+    known = parted(found.known, support, query)
+    logits = read(begin.setup, begin.method, begin.meta, item, list(dict.fromkeys(candidates)), known)
+    transitions, lengths = transitions_of_item(begin.setup, item), seen.sentences.lengths[out]
+    assert transitions is not None
     return {name: best_paths(np.array(each), lengths, transitions) for name, each in logits.items()}
 
 
-def transitions_in(begin: Start, seen: Seen, rows: np.ndarray) -> np.ndarray:
-    """Those of meta-training and of the sentences that may be looked at; without a checkpoint of the latter alone."""
-    lengths, tags = _sentences(seen, rows)
-    if begin.setup.transitions is not None:
-        return transitions_for(begin.setup.transitions, Sentences(lengths, tags))
-    ragged = Ragged(tags, np.concatenate([[0], np.cumsum(lengths)]))
-    return transitions_of([Pool("tagging", ragged, ragged)])
+def _item(seen: Seen, rows: np.ndarray, embedding: np.ndarray) -> Item:
+    """Sentences as an item that is its own query set."""
+    own = _examples(seen, rows)
+    return Item(own, own, seen.ways, mx.array(embedding), mx.arange(seen.ways - 1), "yours")
+
+
+def _examples(seen: Seen, rows: np.ndarray) -> Examples:
+    """The words of sentences, without hidden states: candidates without a step read features alone."""
+    hidden: Any = None
+    at = _words(seen, rows)
+    own = Beside(hidden, mx.array(seen.frozen[at])), mx.array(seen.classes[at])
+    return Examples(*own, sentences=_sentences(seen, rows))
 
 
 def _support_set(seen: Seen, rows: np.ndarray) -> SupportSet:

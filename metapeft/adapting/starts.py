@@ -19,15 +19,16 @@ from metapeft.meta import checkpoint as checkpoints
 from metapeft.meta.checkpoint import CheckpointError
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Method, Setup, method_named
+from metapeft.meta.prior import Prior
 from metapeft.meta.run import HEAD_OF, MLP, learner_of, setup_of
-from metapeft.meta.select import FROZEN, Candidate, Prior, candidates_of
+from metapeft.meta.select import FROZEN, Candidate, candidates_of
 from metapeft.tokenization.tokenizer import LoadedTokenizer, load_tokenizer
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "nano"
 SHIPPED_TAGGING = SHIPPED.parent / "nano-tagging"
 NONE = "none"
 MAX_TOKENS = 64  # without a checkpoint; that of `metapeft train`
-NO_PRIOR = Prior(0.0, {})
+NO_PRIOR = Prior(0.0, ())
 NOT_SHIPPED = "no checkpoint for tagging is shipped yet: the frozen network alone (checkpoint=DIR: one of yours)"
 
 Kind = Literal["classification", "tagging"]
@@ -154,11 +155,11 @@ def _prior(path: Path) -> Prior:
     """The prior beside a checkpoint, `Prior` as JSON; none is expected where there is no file."""
     try:
         prior = Prior(**json.loads(path.read_text(encoding="utf-8")))
-        gains, alone = (
-            {name: (float(intercept), float(slope)) for name, (intercept, slope) in lines.items()}
-            for lines in (prior.gains, prior.gains if prior.alone is None else prior.alone)
+        sizes = tuple(
+            (float(size), {name: (float(intercept), float(slope)) for name, (intercept, slope) in lines.items()})
+            for size, lines in prior.sizes
         )
-        return Prior(float(prior.centre), gains, float(prior.weight), alone)
+        return Prior(float(prior.centre), sizes, float(prior.weight))
     except FileNotFoundError:
         return NO_PRIOR
     except (OSError, ValueError, TypeError, AttributeError) as error:

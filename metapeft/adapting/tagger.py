@@ -1,7 +1,8 @@
 """A tagger of entities in a folder: frozen network by name, adapter, head and types. Safetensors and JSON, no pickle.
 
 tagger.json               what the rest is for: backbone, tokenizer, types, mix, scale, depth, transitions
-head.safetensors          weight and bias; of prototypes a row for each word outside of the examples, then the types
+head.safetensors          weight and bias: of prototypes a row for each word outside of the examples, then the types;
+                          of a regression a row for each class; of both, those and then these
 adapter-peft/             the adapter, as `peft` reads it; not there where the frozen network was chosen
 """
 
@@ -177,15 +178,16 @@ def packed(head: Head, params: Params, width: int) -> Params:
     features that weigh nothing are left out.
 
     Args:
-        head: prototypes (`tagger_head`), or a regression.
+        head: prototypes (`tagger_head`), a regression, or both.
         params: of the head.
         width: columns to keep.
     """
     weight, types = np.array(params["weight"])[:, :width], len(params["bias"]) - 1
-    if head.name == "tagger":
-        outside, prototypes = weight[: len(weight) - types], weight[len(weight) - types :]
+    classes = {"tagger": types, "tagger and logistic": types + types + 1}.get(head.name)
+    if classes is not None:
+        outside, others = weight[: len(weight) - classes], weight[len(weight) - classes :]
         zero = ~outside.any(axis=1)
-        weight = np.concatenate([outside[~zero], outside[zero][:1], prototypes])
+        weight = np.concatenate([outside[~zero], outside[zero][:1], others])
     return {"weight": mx.array(weight), "bias": params["bias"]}
 
 

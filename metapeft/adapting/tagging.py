@@ -15,12 +15,13 @@ import numpy as np
 
 from metapeft.adapting.adapted import NEAREST, save_made
 from metapeft.adapting.choosing import Fit, adapter_of, why
-from metapeft.adapting.choosing_tags import Seen, estimate, fit, look, transitions_in
+from metapeft.adapting.choosing_tags import Seen, estimate, fit, look
 from metapeft.adapting.starts import NOT_SHIPPED, Start, open_start
 from metapeft.adapting.tagger import Tagger, packed
 from metapeft.adapting.tagging_card import card
 from metapeft.embeddings.similarity import nearest
 from metapeft.errors import AdaptationError
+from metapeft.meta.judge import transitions_for
 from metapeft.meta.select import FROZEN, Features, classifier_of, head_of
 from metapeft.meta.states import WithFrozen, beside
 from metapeft.sources.examples import normalized, text_hash
@@ -258,7 +259,6 @@ def _tagger(begin: Start, seen: Seen, found: Fit, types: list[str]) -> Tagger:
     assert isinstance(network, WithFrozen)
     features = beside(found.known[FROZEN.start].support, found.known[candidate.start].support, candidate.mix)
     params = classifier_of(begin.setup, begin.meta, candidate, features, seen.words.labels, seen.ways, None)
-    params = {name: candidate.sharpness * each for name, each in params.items()}
     adapter, head = adapter_of(begin, candidate.start, found.embedding), head_of(begin.setup, candidate)
     params = packed(head, params, (1 if adapter is None else 2) * network.backbone.hidden_size)
     return Tagger(
@@ -273,5 +273,5 @@ def _tagger(begin: Start, seen: Seen, found: Fit, types: list[str]) -> Tagger:
         learner.scale,
         learner.depth,
         begin.max_tokens,
-        transitions_in(begin, seen, np.arange(len(seen.has))),
+        transitions_for(begin.setup.transitions, seen.sentences),
     )

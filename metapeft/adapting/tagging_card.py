@@ -47,9 +47,9 @@ def _chosen(result: dict[str, Any]) -> str:
         "A type is the mean of its words. A word is outside of all as far as it is like a word outside in the "
         f"sentences; {head['rows']:,} rows are kept for that, {head['bytes'] / 2**20:.1f} MB."
     )
-    lines.append(
-        "Words are told apart by a logistic regression on the features." if candidate["logistic"] else prototypes
-    )
+    regression = "Words are told apart by a logistic regression on the features."
+    both = f"{prototypes} A logistic regression on the features says the same in its way: what counts is their mean."
+    lines.append({"prototype": prototypes, "logistic": regression, "both": both}[candidate["classifier"]])
     if candidate["detector"]:
         lines.append("What training tasks say of where mentions are, whatever their type, counts too.")
     lines += weights_of(candidate)

@@ -47,17 +47,15 @@ from metapeft.meta.judge import Counts, counts_of_all
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Item, Method, Setup, method_named, transitions_of_item
 from metapeft.meta.outer_loop import item_of
+from metapeft.meta.prior import Prior, Record, fit_prior, size_of
 from metapeft.meta.readings import Curve, learned_reading, random_reading
 from metapeft.meta.run import setup_of
 from metapeft.meta.select import (
     Candidate,
     Features,
-    Prior,
-    Record,
     candidates_of,
     choose,
     cross_validate,
-    fit_prior,
     nearness,
     read,
 )
@@ -208,8 +206,8 @@ def read_episode(opened: Opened, episode: Episode, task: Task) -> tuple[Item, di
 
 def validation_episodes(
     opened: Opened, validation: Sequence[Task], sizes: Sizes, episodes: int
-) -> Iterator[tuple[Task, Episode]]:
-    """Episodes of validation tasks, what the prior and the baselines are chosen on, each with its task.
+) -> Iterator[tuple[Task, int, Episode]]:
+    """Episodes of validation tasks, what the prior and the baselines are chosen on, with their task and shots.
 
     Args:
         opened: the checkpoint.
@@ -220,7 +218,7 @@ def validation_episodes(
     for task in (limited(task, sizes.rows) for task in validation):
         for shots in PRIOR_SHOTS:
             for episode in sampler(opened, task, shots, sizes, PRIOR_SEED).episodes(0, episodes):
-                yield task, episode
+                yield task, shots, episode
 
 
 def prior_of(opened: Opened, validation: Sequence[Task], sizes: Sizes, episodes: int) -> Prior:
@@ -234,16 +232,15 @@ def prior_of(opened: Opened, validation: Sequence[Task], sizes: Sizes, episodes:
     """
     setup, method, meta, frozen = opened.setup, opened.method, opened.meta, opened.candidates[0].name
     records = []
-    for task, episode in validation_episodes(opened, validation, sizes, episodes):
+    for task, shots, episode in validation_episodes(opened, validation, sizes, episodes):
         item, known, near = read_episode(opened, episode, task)
         right = _right(opened, item, read(setup, method, meta, item, opened.candidates, known))[0]
         part = _part(opened, task, episode)
         validated = cross_validate(setup, method, meta, item, part, opened.candidates, sizes.folds, known)
-        seen = {
-            name: float(np.mean(each) - np.mean(validated[frozen])) for name, each in validated.items() if len(each)
-        }
+        seen = {name: value - validated.scores[frozen] for name, value in validated.scores.items()}
         gains = {name: value - right[frozen] for name, value in right.items() if name != frozen}
-        records.append(Record(task.config.task_id, near, len(validated[frozen]), gains, seen))
+        size = size_of(item.support, item.ways)
+        records.append(Record(task.config.task_id, near, shots, size, validated.examples, gains, seen))
     return fit_prior(records)
 
 
@@ -294,7 +291,7 @@ def cell_of(
         setup, method, meta, part = opened.setup, opened.method, opened.meta, _part(opened, task, episode)
         validated = cross_validate(setup, method, meta, item, part, opened.candidates, sizes.folds, known)
         for name, candidates in offered.items():
-            choice = choose(candidates, validated, prior, near)
+            choice = choose(candidates, validated, prior, near, size_of(item.support, item.ways))
             chosen[name][choice.candidate.name] += 1
             right[name] = right[choice.candidate.name]
             if tagging:

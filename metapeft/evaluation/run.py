@@ -47,8 +47,8 @@ from metapeft.evaluation.task_map import task_map
 from metapeft.meta.checkpoint import read_facts
 from metapeft.meta.methods import Item
 from metapeft.meta.outer_loop import item_of
+from metapeft.meta.prior import Prior
 from metapeft.meta.run import tasks_of_suites
-from metapeft.meta.select import Prior
 from metapeft.meta.stream import limited, split_tasks, too_long, with_rows
 from metapeft.tasks.suite import POOLS, Suite
 from metapeft.tasks.task import Task
@@ -179,7 +179,7 @@ class Evaluation:
     def _validation_items(self) -> Iterator[tuple[Item, Episode]]:
         """The episodes of the prior, as baselines read them."""
         drawn = validation_episodes(self.opened, self.validation, self.sizes, self.config.prior_episodes)
-        for task, episode in drawn:
+        for task, _, episode in drawn:
             yield item_of(episode, task, self.opened.states, None), episode
 
     def _cell(self, task: Task, shots: int, by: By) -> Cell:

@@ -6,7 +6,7 @@ from metapeft.heads.linear import linear_head
 from metapeft.heads.logistic import logistic_head
 from metapeft.heads.prototype import cosine_head, euclidean_head, prototypes
 from metapeft.heads.ridge import ridge_head
-from metapeft.heads.tagger import tagger_head
+from metapeft.heads.tagger import tagger_and_logistic_head, tagger_head
 
 __all__ = [
     "Head",
@@ -22,5 +22,6 @@ __all__ = [
     "logistic_head",
     "prototypes",
     "ridge_head",
+    "tagger_and_logistic_head",
     "tagger_head",
 ]

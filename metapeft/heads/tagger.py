@@ -10,6 +10,7 @@ neighbor learning", 2020), and as much of a type as the type's mean is near, as 
 from __future__ import annotations
 
 from metapeft.heads.head import Head, Meta, Params, inverse_length, one_hot, unit
+from metapeft.heads.logistic import logistic_head
 from metapeft.mlx import mx
 
 TEMPERATURE = 40.0
@@ -30,6 +31,39 @@ def tagger_head() -> Head:
     return Head("tagger", dict, _init, _logits, _by_cosines)
 
 
+def tagger_and_logistic_head() -> Head:
+    """The mean of the logits of `tagger_head` and of `logistic_head`.
+
+    With few mentions prototypes find them better, with many a regression does, and where the two err they err apart:
+    their mean is better than either over most of the way between (docs/results.md, "Entities").
+
+    Params: ``weight`` has the rows of both, prototypes first; ``bias`` is ``(ways,)``.
+    """
+    regression = logistic_head()
+
+    def init(
+        features: mx.array,
+        labels: mx.array,
+        ways: int,
+        meta: Meta | None = None,
+        label_features: mx.array | None = None,
+    ) -> Params:
+        parts = [_init(features, labels, ways, None, label_features), regression.init(features, labels, ways, meta)]
+        weight, bias = (0.5 * mx.concatenate([part[name] for part in parts]) for name in ("weight", "bias"))
+        return {"weight": weight, "bias": bias[:ways] + bias[ways:]}
+
+    def logits(params: Params, features: mx.array) -> mx.array:
+        near = (features @ params["weight"].T) * inverse_length(features)
+        ways = params["bias"].shape[0]
+        return _nearest(near[:, :-ways], ways - 1) + near[:, -ways:] + params["bias"]
+
+    def by_cosines(near: mx.array, among: mx.array, labels: mx.array, ways: int) -> mx.array:
+        assert regression.by_cosines is not None
+        return 0.5 * (_by_cosines(near, among, labels, ways) + regression.by_cosines(near, among, labels, ways))
+
+    return Head("tagger and logistic", regression.default_meta, init, logits, by_cosines)
+
+
 def _init(
     features: mx.array,
     labels: mx.array,
@@ -47,11 +81,14 @@ def _init(
 
 
 def _logits(params: Params, features: mx.array) -> mx.array:
-    types = params["bias"].shape[0] - 1
     near = (features @ params["weight"].T) * inverse_length(features)
+    return _nearest(near, params["bias"].shape[0] - 1) + params["bias"]
+
+
+def _nearest(near: mx.array, types: int) -> mx.array:
+    """Cosines to words outside and to types ``(m, words + types)`` as those to classes ``(m, 1 + types)``."""
     others = near.shape[1] - types
-    outside = mx.max(near[:, :others], axis=1, keepdims=True)
-    return mx.concatenate([outside, near[:, others:]], axis=1) + params["bias"]
+    return mx.concatenate([mx.max(near[:, :others], axis=1, keepdims=True), near[:, others:]], axis=1)
 
 
 def _by_cosines(near: mx.array, among: mx.array, labels: mx.array, ways: int) -> mx.array:

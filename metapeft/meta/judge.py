@@ -144,23 +144,30 @@ def transitions_of(pools: Iterable[Pool], smoothing: float = 1.0) -> np.ndarray:
     for pool in pools:
         tags, lengths = word_tags(pool)
         counts += _transition_counts(Sentences(lengths, tags))
-    counts[:ANYWHERE] += smoothing
-    counts[:FROM_TYPE, TO_SAME] = 0.0
-    counts[ANYWHERE] += smoothing * np.array([1, 0, 1])
-    return counts / counts.sum(axis=1, keepdims=True)
+    return _smoothed(counts, smoothing)
 
 
-def transitions_for(transitions: np.ndarray, support: Sentences) -> np.ndarray:
+def transitions_for(transitions: np.ndarray | None, support: Sentences) -> np.ndarray:
     """Transitions of training tasks and those of a support set together: how dense mentions are and how long.
 
     A row of the former counts as `WORTH` words: the support set of a few sentences has its say, and the more the larger
     it is. (Mentions of music are two words long and half of all words; those of tweets are short and far between.)
 
     Args:
-        transitions: shares ``(4, 3)``, see `transitions_of`.
+        transitions: shares ``(4, 3)``, see `transitions_of`; None where nothing was trained: the support set alone.
         support: sentences of the support set.
     """
-    counts = _transition_counts(support) + WORTH * transitions
+    counts = _transition_counts(support)
+    if transitions is None:
+        return _smoothed(counts, 1.0)
+    counts += WORTH * transitions
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
+def _smoothed(counts: np.ndarray, smoothing: float) -> np.ndarray:
+    """Shares of counts ``(4, 3)``, `smoothing` added to those of what can be."""
+    counts = counts + smoothing
+    counts[:FROM_TYPE, TO_SAME] = counts[ANYWHERE, TO_SAME] = 0.0
     return counts / counts.sum(axis=1, keepdims=True)
 
 

@@ -96,7 +96,7 @@ class Reading(NamedTuple):
 
 def transitions_of_item(setup: Setup, item: Item) -> np.ndarray | None:
     """Transitions by which an episode's sentences are decoded, see `judge.transitions_for`; None for whole examples."""
-    if setup.transitions is None or item.support.sentences is None:
+    if item.support.sentences is None:
         return None
     return transitions_for(setup.transitions, item.support.sentences)
 

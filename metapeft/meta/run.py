@@ -27,7 +27,15 @@ from metapeft.episodes.sampler import EpisodeSampler
 from metapeft.episodes.tagging import TaggingSampler
 from metapeft.errors import BackboneError, EpisodeError, MetapeftError, SuiteError
 from metapeft.evaluation.intervals import bootstrap_interval
-from metapeft.heads import cosine_head, euclidean_head, language_head, logistic_head, ridge_head, tagger_head
+from metapeft.heads import (
+    cosine_head,
+    euclidean_head,
+    language_head,
+    logistic_head,
+    ridge_head,
+    tagger_and_logistic_head,
+    tagger_head,
+)
 from metapeft.meta import checkpoint as checkpoints
 from metapeft.meta import distributed
 from metapeft.meta.checkpoint import Checkpoint, CheckpointError
@@ -63,6 +71,7 @@ HEADS = {
     "ridge": ridge_head,
     "logistic": logistic_head,  # chosen by `auto`, not trained with
     "tagger": tagger_head,
+    "tagger and logistic": tagger_and_logistic_head,  # as logistic
 }
 DEFAULTS_OF: dict[str, dict[str, Any]] = {
     "tagging": {"inner_steps": 0, "max_tokens": 96},

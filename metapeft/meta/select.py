@@ -9,28 +9,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from metapeft.episodes.episode import Sentences
 from metapeft.errors import AdaptationError
-from metapeft.heads import logistic_head
+from metapeft.heads import logistic_head, tagger_and_logistic_head
 from metapeft.heads.head import Head, Meta, Params, unit
 from metapeft.meta.detector import detected, with_detector
+from metapeft.meta.folds import fold_of, sentence_folds
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.judge import counts_of_all, f1_of
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Item, Method, Setup, curve, start, transitions_of_item
+from metapeft.meta.prior import Prior
 from metapeft.meta.states import WithFrozen, beside
 from metapeft.mlx import mx
 
-LOGISTIC = logistic_head()
+LOGISTIC, BOTH = logistic_head(), tagger_and_logistic_head()
 _NAMELESS = {"log_name_weight": mx.array(-math.inf)}  # for every head that reads names
 LARGE = 2**14  # support times query units: beyond it a classifier costs more than to begin its operations
 DETECTORS = (0.5, 1.0)  # weights; 0 to 3 were tried on training tasks, with a detector of the others each
-SHARP = 3.0  # mentions of one word, few and far between, are lost where the logits are worth little
-WEIGHTS = (5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)  # examples that a prior may be worth
 MIXES = (0.25, 0.5, 1.0)  # weights of adapted features that are tried beside the one of training
 
 
@@ -42,9 +42,8 @@ class Candidate(NamedTuple):
         steps: gradient steps.
         mix: weight of adapted beside frozen features.
         names: whether the classes' names are examples too.
-        logistic: whether a logistic regression stands in place of the head of training.
-        sharpness: factor of the logits. It says what they are worth beside what follows what in sentences, where these
-            are decoded as a whole; elsewhere it changes nothing.
+        classifier: the head of training (``prototype``), a logistic regression in its place, or, of words, the mean of
+            the logits of both.
         detector: how much what training tasks say of mentions, whatever their type, weighs beside the support set.
     """
 
@@ -52,8 +51,7 @@ class Candidate(NamedTuple):
     steps: int = 0
     mix: float = 0.0
     names: bool = False
-    logistic: bool = False
-    sharpness: float = 1.0
+    classifier: Literal["prototype", "logistic", "both"] = "prototype"
     detector: float = 0.0
 
     @property
@@ -61,9 +59,8 @@ class Candidate(NamedTuple):
         parts = [self.start]
         if self.start != "frozen":
             parts += [f"{self.steps} steps"] * (self.steps > 0) + [f"mix {self.mix:g}"]
-        parts += ["logistic"] * self.logistic
+        parts += [self.classifier] * (self.classifier != "prototype")
         parts += [f"detector {self.detector:g}"] * (self.detector != 0)
-        parts += [f"sharp {self.sharpness:g}"] * (self.sharpness != 1)
         return ", ".join(parts) + " + names" * self.names
 
 
@@ -84,95 +81,17 @@ class Choice(NamedTuple):
     validated: dict[str, float]
 
 
-Line = tuple[float, float]  # intercept and slope
-
-
-class Prior(NamedTuple):
-    """Expected gain over the frozen prototype: ``intercept + slope * (similarity - centre)``, by candidate's name.
+class Validated(NamedTuple):
+    """What candidates did on support examples left out.
 
     Attributes:
-        centre: mean similarity of the meta-validation episodes.
-        gains: ``{name: (intercept, slope)}`` where there are examples to cross-validate on.
-        weight: how many examples the prior is worth beside those of cross-validation.
-        alone: as `gains`, where there are none and the prior decides alone; None: as there.
+        scores: accuracy, or the F1 of the mentions in all sentences left out together, by candidate's name; NaN where
+            there was nothing to leave out.
+        examples: how many were left out in turn, examples or sentences.
     """
 
-    centre: float
-    gains: dict[str, Line]
-    weight: float = 10.0
-    alone: dict[str, Line] | None = None
-
-    def gain(self, name: str, similarity: float, validated: bool) -> float:
-        """Expected gain of a candidate, beside cross-validation or without any; none for one without a record."""
-        lines = self.gains if validated or self.alone is None else self.alone
-        intercept, slope = lines.get(name, (0.0, 0.0))
-        return intercept + slope * (similarity - self.centre)
-
-
-class Record(NamedTuple):
-    """What candidates did in an episode of a meta-validation task; those that could not be read are not there.
-
-    Attributes:
-        task: its task.
-        similarity: to the nearest training task.
-        examples: support examples that were left out in turn; 0: there was nothing to cross-validate.
-        gains: query accuracy above the frozen prototype's, by candidate's name.
-        validated: the same of the examples left out; empty without any.
-    """
-
-    task: str
-    similarity: float
+    scores: dict[str, float]
     examples: int
-    gains: dict[str, float]
-    validated: dict[str, float]
-
-
-def fit_prior(records: Sequence[Record], ridge: float = 0.1) -> Prior:
-    """Fit the prior on episodes of meta-validation tasks.
-
-    The weight is the one of `WEIGHTS` with which prior and cross-validation together come nearest to the gains on
-    query sets, over all candidates (empirical Bayes: Robbins, 1956). In that the prior of a task's episodes is fitted
-    on the other tasks: what is new to it is what it will be asked about. One task alone cannot say how far its gains
-    carry; there the weight stays what it is by default.
-
-    Args:
-        records: of the episodes.
-        ridge: added to the variance of the similarity: few tasks give no steep slope.
-
-    Raises:
-        AdaptationError: there are no episodes.
-    """
-    if not records:
-        raise AdaptationError("a prior needs episodes of meta-validation tasks")
-    centre = float(np.mean([record.similarity for record in records]))
-    beside = [record for record in records if record.examples]
-    alone = [record for record in records if not record.examples]
-    prior = Prior(centre, _lines(beside or alone, centre, ridge), alone=_lines(alone or beside, centre, ridge))
-    tasks = list(dict.fromkeys(record.task for record in beside))
-    if len(tasks) < 2:
-        return prior
-    errors = np.zeros(len(WEIGHTS))
-    for task in tasks:
-        lines = _lines([record for record in beside if record.task != task], centre, ridge)
-        for record in (record for record in beside if record.task == task):
-            names = [name for name in record.validated if name in lines]
-            expected = np.array([lines[name][0] + lines[name][1] * (record.similarity - centre) for name in names])
-            seen, truth = (np.array([each[name] for name in names]) for each in (record.validated, record.gains))
-            for number, weight in enumerate(WEIGHTS):
-                said = (record.examples * seen + weight * expected) / (record.examples + weight)
-                errors[number] += np.sum((truth - said) ** 2)
-    return prior._replace(weight=WEIGHTS[int(np.argmin(errors))])
-
-
-def _lines(records: Sequence[Record], centre: float, ridge: float) -> dict[str, Line]:
-    lines = {}
-    for name in dict.fromkeys(name for record in records for name in record.gains):
-        own = [record for record in records if name in record.gains]
-        offset = np.array([record.similarity for record in own]) - centre
-        gain = np.array([record.gains[name] for record in own])
-        slope = float(np.mean(offset * (gain - gain.mean())) / (np.mean(offset**2) + ridge**2))
-        lines[name] = (float(np.mean(gain)) - slope * float(np.mean(offset)), slope)
-    return lines
 
 
 class Features(NamedTuple):
@@ -233,7 +152,7 @@ def cross_validate(
     candidates: Sequence[Candidate],
     folds: int = 5,
     known: dict[str, Features] | None = None,
-) -> dict[str, np.ndarray]:
+) -> Validated:
     """Cross-validate candidates on the support set: its examples, or in tagging its sentences.
 
     Every class keeps an example in each fold's training part: the only example of a class is never left out, and with
@@ -249,26 +168,19 @@ def cross_validate(
         candidates: what to read; one with names is left out where the item has none.
         folds: at most the number of examples of the largest class.
         known: features under some starts that are had already, by start; left as it is.
-
-    Returns:
-        By candidate's name its score on each example left out, float64 ``(examples,)``: 0 or 1, the same examples in
-        the same order for all. Of sentences it is the F1 of the mentions in all of them, at each.
     """
     candidates = [c for c in candidates if not (c.names and item.names is None)]
     item, known = item._replace(query=item.support), dict(known or {})  # the query set is not looked at
-    labels, sentences = np.array(item.support.labels), item.support.sentences
-    owner = np.arange(len(labels)) if sentences is None else np.repeat(np.arange(len(sentences[0])), sentences[0])
-    has = np.zeros((owner[-1] + 1, item.ways), bool)
-    has[owner, labels] = True
-    groups = labels if sentences is None else np.zeros(len(has), np.int64)
-    folds = min(folds, int(np.bincount(groups).max()))
-    only = has[:, has.sum(axis=0) == 1].any(axis=1)  # without them a class would not be known
+    if item.support.sentences is not None:
+        return _sentences_left_out(setup, meta, item, candidates, folds, known)
+    labels = np.array(item.support.labels)
+    counts = np.bincount(labels)
+    folds = min(folds, int(counts.max()))
+    only = counts[labels] == 1  # without them a class would not be known
     if folds < 2 or not candidates or only.all():
-        return {c.name: np.zeros(0) for c in candidates}
-    fold = np.where(only, folds, fold_of(groups, folds))
+        return _nothing_left_out(candidates)
+    fold = np.where(only, folds, fold_of(labels, folds))
     outs = [np.flatnonzero(fold == number) for number in range(folds)]
-    if sentences is not None:
-        return _sentences_left_out(setup, meta, item, candidates, fold[owner], outs, known)
     order = np.concatenate(outs)
     said: dict[str, np.ndarray] = {}
     if still := [c for c in candidates if not c.steps]:
@@ -285,36 +197,45 @@ def cross_validate(
             parts.append(read(setup, method, meta, own_item, stepping))
         for c in stepping:
             said[c.name] = np.concatenate([np.array(logits[c.name]).argmax(axis=1) for logits in parts])
-    return {c.name: (said[c.name] == labels[order]).astype(np.float64) for c in candidates}
+    return Validated({c.name: float(np.mean(said[c.name] == labels[order])) for c in candidates}, len(order))
 
 
-def choose(candidates: Sequence[Candidate], right: dict[str, np.ndarray], prior: Prior, similarity: float) -> Choice:
+def _nothing_left_out(candidates: Sequence[Candidate]) -> Validated:
+    return Validated({c.name: math.nan for c in candidates}, 0)
+
+
+def choose(
+    candidates: Sequence[Candidate], validated: Validated, prior: Prior, similarity: float, size: float
+) -> Choice:
     """Choose among candidates by cross-validation on the support set and by the prior; the query set is not looked at.
 
     The first candidate wins a tie: put the frozen prototype there.
 
     Args:
-        candidates: what to choose from; one that `right` lacks cannot be read and is passed over.
-        right: see `cross_validate`; with no example left out in it the prior decides alone.
+        candidates: what to choose from; one that `validated` lacks cannot be read and is passed over.
+        validated: see `cross_validate`; with no example left out in it the prior decides alone.
         prior: see `fit_prior`.
         similarity: cosine to the nearest training task.
+        size: of the support set, see `size_of`.
 
     Raises:
         AdaptationError: no candidate can be read.
     """
-    candidates = [c for c in candidates if c.name in right]
+    candidates = [c for c in candidates if c.name in validated.scores]
     if not candidates:
         raise AdaptationError("there is nothing to choose from")
     names = [c.name for c in candidates]
-    rights = np.stack([right[name] for name in names])
-    seen = rights.shape[1]
-    base = rights[0].mean() if seen else 0.0
-    zero = prior.gain(names[0], similarity, seen > 0)
-    expected = np.array([base + prior.gain(name, similarity, seen > 0) - zero for name in names])
-    score = (rights.sum(axis=1) + prior.weight * expected) / (seen + prior.weight)
+    seen, examples = np.array([validated.scores[name] for name in names]), validated.examples
+    if not examples:
+        seen = np.zeros(len(names))
+    gains = np.array([prior.gain(name, similarity, size) for name in names])
+    score = (examples * seen + prior.weight * (seen[0] + gains - gains[0])) / (examples + prior.weight)
     best = int(np.argmax(score))
-    validated = dict(zip(names, rights.mean(axis=1).tolist(), strict=True)) if seen else {}
-    return Choice(candidates[best], dict(zip(names, score.tolist(), strict=True)), validated)
+    return Choice(
+        candidates[best],
+        dict(zip(names, score.tolist(), strict=True)),
+        dict(zip(names, seen.tolist(), strict=True)) if examples else {},
+    )
 
 
 def nearness(library: np.ndarray, embedding: np.ndarray) -> float:
@@ -328,37 +249,35 @@ def candidates_of(
     """The candidates that a checkpoint offers, the frozen prototype first: every start, mix and number of steps.
 
     A logistic regression is offered on the frozen features and at two mixes: with more than a few examples, or many
-    classes, it is better than prototypes, and it costs more to fit.
+    classes, it is better than prototypes, and it costs more to fit. Words are few to choose on: there the offer is
+    small, both classifiers together and what a detector adds to them.
 
     Args:
         method: of the checkpoint.
         steps: gradient steps, tried beside none at the mix of training.
         mix: of training.
         names: with and without the classes' names.
-        tagging: words are tagged: every candidate is offered with sharper logits too.
-        detector: there is one: the base at the mix of training is offered with it, by either classifier.
+        tagging: words are tagged; without steps.
+        detector: there is one.
     """
     starts = ("static", "hypernetwork") if "generator" in method.learns else ("static",)
-    out = [FROZEN, FROZEN._replace(logistic=True)]
+    if tagging:
+        plain = [FROZEN, *(Candidate(begin, 0, mix) for begin in starts)]
+        both = [c._replace(classifier="both") for c in plain]
+        told = [c._replace(detector=weight) for c in both if c != both[0] for weight in DETECTORS * detector]
+        return (*plain, *both, *told)
+    out = [FROZEN, FROZEN._replace(classifier="logistic")]
     for begin in starts:
         out += [Candidate(begin, 0, m) for m in sorted({*MIXES, mix})]
-        out += [Candidate(begin, 0, m, logistic=True) for m in sorted({0.5, mix})]
+        out += [Candidate(begin, 0, m, classifier="logistic") for m in sorted({0.5, mix})]
         if method.steps and steps:
             out.append(Candidate(begin, steps, mix))
-    if detector:
-        out += [
-            Candidate("static", 0, mix, logistic=logistic, detector=weight)
-            for logistic in (False, True)
-            for weight in DETECTORS
-        ]
-    if tagging:
-        out += [c._replace(sharpness=SHARP) for c in out]
     return (*out, *(c._replace(names=True) for c in out)) if names else tuple(out)
 
 
 def head_of(setup: Setup, candidate: Candidate) -> Head:
-    """The head of a candidate: that of training, or a logistic regression."""
-    return LOGISTIC if candidate.logistic else setup.learner.head
+    """The head of a candidate."""
+    return {"prototype": setup.learner.head, "logistic": LOGISTIC, "both": BOTH}[candidate.classifier]
 
 
 def classifier_of(
@@ -383,15 +302,6 @@ def classifier_of(
     return with_detector(params, setup.detector, candidate.detector)
 
 
-def fold_of(labels: np.ndarray, folds: int) -> np.ndarray:
-    """A fold for each example ``(n,)``: the examples of a class go round the folds in turn."""
-    out = np.zeros(len(labels), np.int64)
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        out[own] = np.arange(len(own)) % folds
-    return out
-
-
 def _logits(
     setup: Setup,
     meta: Tree,
@@ -403,7 +313,7 @@ def _logits(
 ) -> Logits:
     """Query logits ``(folds, m, ways)`` of candidates without a step, by name.
 
-    Candidates that differ in sharpness or detector share a classifier.
+    Candidates that differ in the detector share a classifier, and both classifiers together cost no third.
 
     Args:
         setup: as in training.
@@ -414,20 +324,26 @@ def _logits(
         labels: of the support set in every fold, int32 ``(folds, n)``; what is no class there has no say.
         ways: number of classes.
     """
-    plain = {c: c._replace(sharpness=1.0, detector=0.0) for c in candidates}
+    parts: dict[Candidate, list[Candidate]] = {}
+    for c in candidates:
+        plain = c._replace(detector=0.0)
+        two = [plain._replace(classifier="prototype"), plain._replace(classifier="logistic")]
+        parts[c] = two if c.classifier == "both" else [plain]
     large = labels.shape[1] * len(frozen.query) > LARGE
     classify = _one_by_one if large else _in_batches
-    found = classify(setup, meta, list(dict.fromkeys(plain.values())), features, frozen, labels, ways)
+    every = list(dict.fromkeys(part for each in parts.values() for part in each))
+    found = classify(setup, meta, every, features, frozen, labels, ways)
     out: Logits = {}
     log_odds: dict[tuple[str, float], mx.array] = {}
     for c in candidates:
-        logits = found[plain[c].name]
+        own = [found[part.name] for part in parts[c]]
+        logits = own[0] if len(own) == 1 else 0.5 * (own[0] + own[1])
         if c.detector:
             assert setup.detector is not None
             if (c.start, c.mix) not in log_odds:
                 log_odds[c.start, c.mix] = setup.detector.log_odds(beside(frozen.query, features[c.start].query, c.mix))
             logits = detected(logits, log_odds[c.start, c.mix], c.detector)
-        out[c.name] = logits if c.sharpness == 1 else c.sharpness * logits
+        out[c.name] = logits
     return out
 
 
@@ -440,15 +356,15 @@ def _in_batches(
     labels: mx.array,
     ways: int,
 ) -> Logits:
-    """As `_logits`, of candidates without sharpness and detector.
+    """As `_logits`, of candidates by one classifier, without a detector.
 
     An episode has many small classifiers, and to begin an operation costs MLX more than what they compute. So those of
     one head are one batch, in all folds; where the names have no say, they weigh nothing.
     """
     out: Logits = {}
     named = any(c.names for c in candidates)
-    for logistic in dict.fromkeys(c.logistic for c in candidates):
-        own = [c for c in candidates if c.logistic == logistic]
+    for classifier in dict.fromkeys(c.classifier for c in candidates):
+        own = [c for c in candidates if c.classifier == classifier]
         head = head_of(setup, own[0])
 
         def classify(learned: Meta, rows: list[mx.array], labels: mx.array, head: Head = head) -> mx.array:
@@ -486,15 +402,15 @@ def _one_by_one(
         return cosines[begin]
 
     for c in candidates:
-        own, head = features[c.start], head_of(setup, c)
+        own, head, regression = features[c.start], head_of(setup, c), c.classifier == "logistic"
         count, width = own.support.shape
-        long = c.logistic and count > 1.5 * width * (1 + (0 < c.mix < 1))  # it has fewer weights than examples
+        long = regression and count > 1.5 * width * (1 + (0 < c.mix < 1))  # it has fewer weights than examples
         if head.by_cosines is not None and not (c.names or long):
             pairs = zip(between(FROZEN.start, frozen), between(c.start, own), strict=True)
             near, among = ((1 - c.mix) * still + c.mix * moved for still, moved in pairs)
             found = [head.by_cosines(near, among, kept, ways) for kept in labels]
         else:
-            join = _halves_that_weigh if c.logistic else beside  # other heads may count the coordinates
+            join = _halves_that_weigh if regression else beside  # other heads may count the coordinates
             support, query = join(frozen.support, own.support, c.mix), join(frozen.query, own.query, c.mix)
             names = None
             if frozen.names is not None and own.names is not None:
@@ -514,20 +430,9 @@ def _halves_that_weigh(frozen: mx.array, adapted: mx.array, mix: float) -> mx.ar
 
 
 def _sentences_left_out(
-    setup: Setup,
-    meta: Tree,
-    item: Item,
-    candidates: Sequence[Candidate],
-    fold: np.ndarray,
-    outs: Sequence[np.ndarray],
-    known: dict[str, Features],
-) -> dict[str, np.ndarray]:
-    """See `cross_validate`.
-
-    Args:
-        setup, meta, item, candidates, known: as there; a candidate that steps is an error.
-        fold: of each word ``(words,)``.
-        outs: the sentences that each fold leaves out.
+    setup: Setup, meta: Tree, item: Item, candidates: Sequence[Candidate], folds: int, known: dict[str, Features]
+) -> Validated:
+    """See `cross_validate`; a candidate that steps is an error.
 
     Raises:
         AdaptationError: a candidate steps.
@@ -536,25 +441,33 @@ def _sentences_left_out(
         raise AdaptationError("words are tagged without gradient steps: a word outside is its own nearest one")
     assert item.support.sentences is not None
     lengths, tags = item.support.sentences
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    has = np.zeros((len(lengths), item.ways), bool)
+    has[owner, np.array(item.support.labels)] = True
+    fold = sentence_folds(has[:, 1:], folds, np.arange(len(lengths)))
+    outs = [own for own in (np.flatnonzero(fold == number) for number in range(folds)) if len(own)]
+    if not outs or not candidates:
+        return _nothing_left_out(candidates)
     features = {c.start: _features(setup, meta, item, c.start, known) for c in candidates}
-    ends = np.cumsum(lengths)
     found: dict[str, list[mx.array]] = {c.name: [] for c in candidates}
-    for number in range(len(outs)):
-        kept, left = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+    for out in outs:
+        away = np.isin(owner, out)
+        kept, left = mx.array(np.flatnonzero(~away)), mx.array(np.flatnonzero(away))
 
-        def part(own: Features, kept: np.ndarray = kept, left: np.ndarray = left) -> Features:
-            return Features(own.support[mx.array(kept)], own.support[mx.array(left)], None)
+        def part(own: Features, kept: mx.array = kept, left: mx.array = left) -> Features:
+            return Features(own.support[kept], own.support[left], None)
 
         own = {begin: part(each) for begin, each in features.items()}
-        labels = item.support.labels[mx.array(kept)][None]
+        labels = item.support.labels[kept][None]
         for name, each in _logits(setup, meta, candidates, own, part(_frozen(item)), labels, item.ways).items():
             found[name].append(each[0])
     order = np.concatenate(outs)
-    words = np.concatenate([np.arange(ends[i] - lengths[i], ends[i]) for i in order])
+    words = np.concatenate([np.flatnonzero(owner == sentence) for sentence in order])
     truth = Sentences(lengths[order], tags[words])
     counts = counts_of_all([mx.concatenate(each) for each in found.values()], truth, transitions_of_item(setup, item))
     # all together, as episodes are read: the mean of the sentences' own F1 would count those without a mention most
-    return {name: np.full(len(order), f1) for name, f1 in zip(found, f1_of(counts.sum(axis=1)), strict=True)}
+    f1 = f1_of(counts.sum(axis=1)).tolist()
+    return Validated(dict(zip(found, f1, strict=True)), len(order))
 
 
 def _learned(setup: Setup, meta: Tree, candidate: Candidate) -> Meta:

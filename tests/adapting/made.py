@@ -16,8 +16,9 @@ from metapeft.embeddings.support import SupportSet
 from metapeft.episodes.episode import Sentences
 from metapeft.meta.detector import Detector
 from metapeft.meta.methods import Setup, init_meta, method_named
+from metapeft.meta.prior import Prior
 from metapeft.meta.run import learner_of
-from metapeft.meta.select import Candidate, Prior, candidates_of
+from metapeft.meta.select import Candidate, candidates_of
 from metapeft.mlx import mx, utils
 from metapeft.tokenization.tokenizer import load_tokenizer
 
@@ -121,4 +122,4 @@ def frozen_tagging_start() -> Start:
 
 def sure_of(candidate: Candidate) -> Prior:
     """A prior that makes this candidate win, whatever the examples say."""
-    return Prior(0.0, {candidate.name: (100.0, 0.0)})
+    return Prior(0.0, ((1.0, {candidate.name: (100.0, 0.0)}),))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from metapeft.adapting import choosing_tags
-from metapeft.adapting.choosing_tags import estimate, fit, look, sentence_folds
+from metapeft.adapting.choosing_tags import estimate, fit, look
 from metapeft.adapting.starts import Start
+from metapeft.meta.folds import sentence_folds
 from metapeft.meta.judge import Counts, best_paths, counted, transitions_of
 from metapeft.meta.select import FROZEN, Candidate
 from metapeft.tasks.pool import Pool, Ragged
@@ -22,30 +21,6 @@ SENTENCES, TAGS = tagged_about(TYPES * 6)
 @pytest.fixture(scope="module")
 def begin() -> Start:
     return made_tagging_start()
-
-
-@settings(deadline=None, max_examples=100, derandomize=True)
-@given(st.data(), st.integers(1, 12), st.integers(1, 4), st.integers(2, 5))
-def test_whatever_is_left_out_every_type_stays(data, rows, types, folds) -> None:
-    has = np.array(data.draw(st.lists(st.booleans(), min_size=rows * types, max_size=rows * types))).reshape(
-        rows, types
-    )
-    order = np.array(data.draw(st.permutations(range(rows))))
-    fold = sentence_folds(has, folds, order)
-    assert fold.shape == (rows,)
-    assert ((fold >= 0) & (fold <= folds)).all()
-    for number in range(folds):
-        assert (has[fold != number].any(axis=0) == has.any(axis=0)).all()
-    # no more is kept back than one sentence a type
-    assert np.count_nonzero(fold == folds) <= max(types, rows == 1)
-    sizes = np.bincount(fold, minlength=folds + 1)[:folds]
-    assert (sizes.max() <= -(-rows // folds) + types) and (fold == sentence_folds(has, folds, order)).all()
-
-
-def test_types_in_every_sentence_share_the_folds_evenly() -> None:
-    fold = sentence_folds(np.ones((10, 2), bool), 5, np.arange(10)[::-1])
-    assert np.bincount(fold).tolist() == [2] * 5
-    assert sentence_folds(np.ones((1, 1), bool), 5, np.arange(1)).tolist() == [5]
 
 
 def test_a_word_is_read_in_its_sentence_whatever_stands_beside_it(begin: Start) -> None:

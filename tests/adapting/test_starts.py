@@ -10,7 +10,9 @@ def test_the_shipped_checkpoint_opens_for_nano() -> None:
     begin = open_start(None, None)
     assert begin.embedder is not None
     assert {candidate.start for candidate in begin.candidates} == {"frozen", "static", "hypernetwork"}
-    assert {candidate.name for candidate in begin.candidates[1:]} == set(begin.prior.gains)
+    assert [size for size, _ in begin.prior.sizes] == [1.0, 5.0]
+    for _, lines in begin.prior.sizes:
+        assert {candidate.name for candidate in begin.candidates[1:]} == set(lines)
     assert len(begin.library) == len(begin.library_names)
 
 
@@ -27,6 +29,6 @@ def test_words_are_read_below_half_of_the_blocks_and_told_apart_in_two_ways() ->
     begin = open_start("none", kind="tagging")
     assert begin.setup.learner.depth == len(begin.setup.learner.backbone.layers) // 2 == 1
     assert begin.setup.learner.head.name == "tagger"
-    names = ["frozen", "frozen, logistic", "frozen, sharp 3", "frozen, logistic, sharp 3"]
+    names = ["frozen", "frozen, both"]
     assert [candidate.name for candidate in begin.candidates] == names
     assert begin.setup.transitions is None

@@ -14,10 +14,10 @@ from metapeft.adapting import Tagger, adapt_sentences, load_tagger, tagging
 from metapeft.adapting.choosing_tags import fit, look
 from metapeft.adapting.tagger import packed
 from metapeft.errors import AdapterError
-from metapeft.heads import ridge_head, tagger_head
+from metapeft.heads import ridge_head, tagger_and_logistic_head, tagger_head
 from metapeft.meta.judge import best_paths
 from metapeft.meta.methods import Item
-from metapeft.meta.select import Candidate, read
+from metapeft.meta.select import FROZEN, Candidate, read
 from metapeft.mlx import mx
 from metapeft.tasks.tags import mentions
 from metapeft.tokenization.words import Words, joined, words_of
@@ -37,18 +37,20 @@ def tagger() -> Tagger:
     "chosen",
     [
         Candidate("frozen"),
-        Candidate("frozen", logistic=True),
+        Candidate("frozen", classifier="logistic"),
         Candidate("static", 0, 0.25),
-        Candidate("hypernetwork", 0, 0.5, logistic=True),
+        Candidate("hypernetwork", 0, 0.5, classifier="logistic"),
         Candidate("static", 0, 0.5, detector=0.5),
-        Candidate("static", 0, 0.5, logistic=True, sharpness=3.0, detector=1.0),
+        Candidate("frozen", classifier="both"),
+        Candidate("static", 0, 0.5, classifier="both", detector=0.5),
+        Candidate("static", 0, 0.5, classifier="logistic", detector=1.0),
     ],
     ids=lambda chosen: chosen.name,
 )
 def test_the_saved_tagger_is_the_chosen_candidate_on_all_sentences(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: Candidate
 ) -> None:
-    begin = made_tagging_start()._replace(prior=sure_of(chosen))
+    begin = made_tagging_start()._replace(prior=sure_of(chosen), candidates=(FROZEN, chosen))  # offered or not
     monkeypatch.setattr(tagging, "open_start", lambda checkpoint, backbone, kind: begin)
     made = adapt_sentences(SENTENCES, TAGS, folds=2, repeats=1)
     assert made.result["chosen"] == chosen.name
@@ -92,6 +94,12 @@ def test_the_packed_head_says_the_same() -> None:
     # columns that weigh nothing
     wide = {"weight": mx.concatenate([params["weight"], mx.zeros((11, 4))], axis=1), "bias": params["bias"]}
     assert mx.array_equal(packed(tagger_head(), wide, 4)["weight"], small["weight"])
+    head = tagger_and_logistic_head()
+    both = head.init(features, labels, 3)
+    assert both["weight"].shape == (9 + 2 + 3, 4)
+    less = packed(head, both, 4)
+    assert less["weight"].shape == (4 + 1 + 2 + 3, 4)
+    np.testing.assert_allclose(np.array(head.logits(less, query)), np.array(head.logits(both, query)), atol=1e-5)
     ridge = {"weight": mx.zeros((3, 8)), "bias": mx.zeros(3)}
     assert packed(ridge_head(), ridge, 4)["weight"].shape == (3, 4)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from metapeft.heads import tagger_head
+from metapeft.heads import logistic_head, tagger_and_logistic_head, tagger_head
 from metapeft.heads.tagger import TEMPERATURE
 from metapeft.meta.states import beside
 from metapeft.mlx import mx
@@ -76,3 +76,15 @@ def test_gradients_reach_words_of_types_and_the_nearest_ones_outside():
 def test_names_are_refused():
     with pytest.raises(ValueError, match="names of types"):
         tagger_head().init(mx.array(FEATURES), mx.array(LABELS), 3, None, mx.array(FEATURES[:3]))
+
+
+def test_with_a_regression_beside_it_the_logits_are_the_mean_of_both():
+    head, rows, query = tagger_and_logistic_head(), mx.array(FEATURES), mx.array(QUERY)
+    labels = mx.array(np.where(np.arange(9) == 4, -1, LABELS))
+    params = head.init(rows, labels, 3)
+    assert (params["weight"].shape, params["bias"].shape) == ((9 + 2 + 3, 4), (3,))
+    parts = [each.logits(each.init(rows, labels, 3), query) for each in (tagger_head(), logistic_head())]
+    expected = 0.5 * np.array(parts[0] + parts[1])
+    np.testing.assert_allclose(np.array(head.logits(params, query)), expected, atol=1e-4)
+    s, q = (mx.array(unit(x)) for x in (FEATURES, QUERY))
+    np.testing.assert_allclose(np.array(head.by_cosines(q @ s.T, s @ s.T, labels, 3)), expected, rtol=1e-3, atol=1e-3)

@@ -216,7 +216,7 @@ def rate_of_random(opened: Opened, validation: Sequence[Task], sizes: Sizes, epi
     """
     losses: dict[float, list[float]] = {rate: [] for rate in RATES}
     right: dict[float, list[float]] = {rate: [] for rate in RATES}
-    for task, episode in validation_episodes(opened, validation, sizes, episodes):
+    for task, _, episode in validation_episodes(opened, validation, sizes, episodes):
         item = item_of(episode, task, opened.states, None)
         for rate in RATES:
             *_, last = random_steps(opened.setup.learner, opened.lora, item, sizes.random_steps, episode.index, rate)
