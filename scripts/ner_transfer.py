@@ -110,7 +110,7 @@ SHOWN = ("frozen", "auto", "nearest neighbour", "structured nearest neighbour")
 def tagged(opened: Opened, task: Task, episode: Episode, prior: Prior) -> tuple[dict[str, Counts], str]:
     """Mentions by method, and what auto chose."""
     item, known, near = read_episode(opened, episode, task)
-    logits = read(opened.setup, opened.method, opened.meta, item, opened.candidates, known)
+    logits = read(opened.setup, opened.method, opened.meta, item, (*opened.candidates, *opened.beside), known)
     truth, transitions = item.query.sentences, transitions_of_item(opened.setup, item)
     assert truth is not None
     totals = counts_of_all(list(logits.values()), truth, transitions).sum(axis=1)

@@ -114,6 +114,8 @@ class Opened(NamedTuple):
         states: frozen features and hidden states of tasks.
         based: features with the learned base, which is the same in every episode: once a text.
         candidates: what can be chosen, with and without names; the frozen prototype first.
+        beside: what is read beside them, to tell what each part does: the starts at the mix of training by prototypes,
+            and without a detector.
         averaged: meta-parameters whose base is the mean adapter; None where there is none, or it was not asked for.
     """
 
@@ -125,6 +127,7 @@ class Opened(NamedTuple):
     states: PoolStates
     based: PoolStates
     candidates: tuple[Candidate, ...]
+    beside: tuple[Candidate, ...]
     averaged: Tree | None
 
     @property
@@ -161,6 +164,8 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bo
     base = meta["base"]
     told = setup.detector is not None
     offered = candidates_of(method, steps, facts["mix"], names=not tagging, tagging=tagging, detector=told)
+    plain = dict.fromkeys(c._replace(classifier="prototype", detector=0.0) for c in offered)
+    beside = [c for c in (*plain, *(c._replace(detector=0.0) for c in offered)) if c not in offered]
     averaged = None
     if baselines and setup.hypernetwork is not None:
         averaged = meta | {"base": mean_adapter(setup.hypernetwork, meta["generator"], base, checkpoint.library)}
@@ -173,6 +178,7 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bo
         PoolStates(backbone, depth, longest),
         PoolStates(backbone, depth, longest, adapter=base, scale=lora.scale),
         offered,
+        tuple(dict.fromkeys(beside)) if tagging else (),
         averaged,
     )
 
@@ -281,7 +287,8 @@ def cell_of(
     similarity = []
     for number, episode in enumerate(drawn.episodes(0, sizes.episodes)):
         item, known, near = read_episode(opened, episode, task)
-        logits = read(opened.setup, opened.method, opened.meta, item, opened.candidates, known)
+        candidates = (*opened.candidates, *opened.beside)
+        logits = read(opened.setup, opened.method, opened.meta, item, candidates, known)
         counts = _counts(opened, item, logits)
         right, own_f1 = (
             ({name: each.f1 for name, each in counts.items()}, {}) if tagging else _right(opened, item, logits)
@@ -361,7 +368,8 @@ def _random_steps(sizes: Sizes) -> dict[str, int]:
 
 def _generated(opened: Opened) -> tuple[Candidate, ...]:
     """The candidates that are read again with a stranger's embedding."""
-    return tuple(c for c in opened.candidates if c.start == "hypernetwork" and c.mix == opened.facts["mix"])
+    every = (*opened.candidates, *opened.beside)
+    return tuple(c for c in every if c.start == "hypernetwork" and c.mix == opened.facts["mix"])
 
 
 def _right(opened: Opened, item: Item, logits: Mapping[str, mx.array]) -> tuple[dict[str, float], dict[str, float]]:

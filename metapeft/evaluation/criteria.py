@@ -7,7 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from metapeft.evaluation.tables import ACCURACY, NAMES, Cell, by_family, mean_of, metric_of, paired, percent, points
+from metapeft.evaluation.tables import (
+    ACCURACY,
+    NAMES,
+    Cell,
+    by_family,
+    mean_of,
+    metric_of,
+    paired,
+    percent,
+    points,
+    starts_of,
+)
 
 Line = dict[str, Any]
 MET, MISSED, UNMEASURED = "met", "missed", "not measured"
@@ -35,7 +46,7 @@ def criteria(cells: Sequence[Cell], mix: float, seed: int = 0) -> list[Line]:
         ``value``, ``ci95``, ``p``, ``target``, ``verdict`` (met, missed, not measured) and ``note``. Figures are
         accuracies or their differences, 0 to 1; None where there is none.
     """
-    static, own, swapped = (f"{start}, mix {mix:g}" for start in ("static", "hypernetwork", "shuffled"))
+    static, own, swapped = starts_of(cells, mix)
     out = []
     for method in dict.fromkeys((_better(cells, static, own), "auto")):
         out += _scopes(cells, lambda part, method=method: _above_random(part, method, seed))

@@ -88,9 +88,10 @@ def by_steps(cells: Sequence[Cell], mix: float) -> list[str]:
 
 def doing_anything(cells: Sequence[Cell], mix: float, comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
     """The hypernetwork against its own base and against itself with a stranger's embedding, by family."""
-    parts, own = [], f"hypernetwork, mix {mix:g}"
-    for rival, about in (("static", "against its own base (static)"), ("shuffled", "against a shuffled embedding")):
-        found = {family: tables.paired(part, own, f"{rival}, mix {mix:g}") for family, part in _scopes(cells).items()}
+    static, own, swapped = tables.starts_of(cells, mix)
+    parts = []
+    for rival, about in ((static, "against its own base (static)"), (swapped, "against a shuffled embedding")):
+        found = {family: tables.paired(part, own, rival) for family, part in _scopes(cells).items()}
         drawn = [(family, _points(pair)) for family, pair in found.items() if pair is not None]
         if drawn:
             parts.append(plots.differences(f"Hypernetwork {about}", drawn))

@@ -32,6 +32,7 @@ from metapeft.evaluation.metrics import adaptation_speed, steps_to_share
 
 Cell = dict[str, Any]
 STARTS = ("static", "hypernetwork", "shuffled")
+TOLD = ", both, detector 0.5"  # of words: with all that the base brings; see `select.candidates_of`
 BASELINES = ("head only", "nearest neighbour", "tf-idf", "fine-tune, 10 steps", "fine-tune, 50 steps")
 OF_WORDS = ("structured nearest neighbour", "gazetteer")  # baselines where words are tagged
 # where texts are written
@@ -118,16 +119,25 @@ def written_lines(cells: Iterable[Cell], names: Sequence[str]) -> list[tuple[str
 
 def columns(cells: Sequence[Cell], mix: float) -> list[str]:
     """The methods that a table shows: starts at the mix of training, without and with names, then baselines."""
-    shown = ["frozen", *(f"{start}, mix {mix:g}" for start in STARTS), "random", "auto"]
+    shown = ["frozen", *(f"{start}, mix {mix:g}{told}" for told in ("", TOLD) for start in STARTS), "random", "auto"]
     shown += sorted({n for c in cells for n in c["accuracy"] if metric_of([c]) == SCORE and " steps, mix" in n})
     shown += [f"{name}{NAMES}" for name in shown if name != "random"]
     shown += [*BASELINES, *OF_WORDS, *OF_TEXTS, f"mean adapter, mix {mix:g}", *RIVALS]
     return [name for name in shown if any(name in cell["accuracy"] for cell in cells)]
 
 
+def starts_of(cells: Sequence[Cell], mix: float) -> tuple[str, str, str]:
+    """The names of base, generated adapter and shuffled one that tell what a hypernetwork does: all else is alike."""
+    told = TOLD if any(f"{STARTS[0]}, mix {mix:g}{TOLD}" in cell["accuracy"] for cell in cells) else ""
+    static, own, swapped = (f"{start}, mix {mix:g}{told}" for start in STARTS)
+    return static, own, swapped
+
+
 def compared(mix: float) -> list[tuple[str, str]]:
     """Pairs of methods that are tested against each other on the same episodes."""
     pairs = []
+    static, own, swapped = (f"{start}, mix {mix:g}{TOLD}" for start in STARTS)
+    pairs += [(own, static), (own, swapped), ("auto", static)]
     for names in ("", NAMES):
         static, own, swapped = (f"{start}, mix {mix:g}{names}" for start in STARTS)
         auto, frozen = f"auto{names}", f"frozen{names}"
@@ -366,7 +376,7 @@ def similarity_and_gain(cells: Sequence[Cell], mix: float) -> dict[str, Any] | N
         ``correlation`` (Spearman), ``p`` and ``cells``; None without a hypernetwork, with fewer than five cells, or
         where all are equally like the training tasks or gain alike.
     """
-    name = f"hypernetwork, mix {mix:g}"
+    _, name, _ = starts_of(cells, mix)
     own = [cell for cell in cells if name in cell["accuracy"]]
     if len(own) < 5:
         return None

@@ -249,8 +249,8 @@ def candidates_of(
     """The candidates that a checkpoint offers, the frozen prototype first: every start, mix and number of steps.
 
     A logistic regression is offered on the frozen features and at two mixes: with more than a few examples, or many
-    classes, it is better than prototypes, and it costs more to fit. Words are few to choose on: there the offer is
-    small, both classifiers together and what a detector adds to them.
+    classes, it is better than prototypes, and it costs more to fit. A few sentences choose badly among many: of words
+    little is offered, both classifiers together and, where there is one, what a detector adds to them.
 
     Args:
         method: of the checkpoint.
@@ -262,10 +262,9 @@ def candidates_of(
     """
     starts = ("static", "hypernetwork") if "generator" in method.learns else ("static",)
     if tagging:
-        plain = [FROZEN, *(Candidate(begin, 0, mix) for begin in starts)]
-        both = [c._replace(classifier="both") for c in plain]
-        told = [c._replace(detector=weight) for c in both if c != both[0] for weight in DETECTORS * detector]
-        return (*plain, *both, *told)
+        both = [Candidate(begin, 0, mix, classifier="both") for begin in starts]
+        told = [c._replace(detector=weight) for c in both for weight in DETECTORS]
+        return (FROZEN, *told) if detector else (FROZEN, FROZEN._replace(classifier="both"), *both)
     out = [FROZEN, FROZEN._replace(classifier="logistic")]
     for begin in starts:
         out += [Candidate(begin, 0, m) for m in sorted({*MIXES, mix})]

@@ -9,9 +9,7 @@ from metapeft.adapting import adapt_sentences, choosing_tags, tagging
 from metapeft.adapting.choosing_tags import TagEstimate
 from metapeft.adapting.starts import NOT_SHIPPED, Start
 from metapeft.errors import AdaptationError, SourceError
-from metapeft.heads.head import unit
 from metapeft.meta.select import Candidate
-from metapeft.mlx import mx
 from tests.adapting.made import frozen_tagging_start, made_tagging_start, sure_of, tagged_about
 
 TYPES = ["food", "sport"]
@@ -96,18 +94,18 @@ def test_settings_and_tags_that_are_refused() -> None:
 
 
 def test_why_says_what_was_offered_and_how_it_did(begin: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    sure = begin._replace(prior=sure_of(Candidate("static", 0, 0.5)))
+    told = Candidate("static", 0, 0.5, classifier="both", detector=0.5)
+    sure = begin._replace(prior=sure_of(told))
     monkeypatch.setattr(tagging, "open_start", lambda checkpoint, backbone, kind: sure)
     made = adapt_sentences(SENTENCES, TAGS, folds=2, repeats=1)
-    own, frozen = (100 * made.result["validated"][name] for name in ("static, mix 0.5", "frozen"))
+    own, frozen = (100 * made.result["validated"][name] for name in (told.name, "frozen"))
     assert made.result["why"].startswith(
-        f"Offered: 10 starts and mixes. static, mix 0.5 had an F1 of {own:.1f} on the sentences left out, "
+        f"Offered: 5 starts and mixes. {told.name} had an F1 of {own:.1f} on the sentences left out, "
         f"the frozen prototypes {frozen:.1f}; on tasks as near"
     )
     assert made.result["nearest"] != []
     assert made.result["head"]["bytes"] == made.result["head"]["rows"] * 512 * 4
-    assert made.result["head"]["rows"] == sum(tag == "O" for own in TAGS for tag in own) + 1 + 2
-    assert mx.all(mx.abs(mx.linalg.norm(unit(made.tagger.weight[-2:]), axis=1) - 1) < 1e-4).item()
+    assert made.result["head"]["rows"] == sum(tag == "O" for own in TAGS for tag in own) + 1 + 2 + 3
 
 
 def test_looking_up_is_said_to_be_better_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
