@@ -31,6 +31,9 @@ def tagger_head() -> Head:
     return Head("tagger", dict, _init, _logits, _by_cosines)
 
 
+ITERATIONS = 10  # of a regression over words: they say the same of 99.5 % of them as 200 do, F1 is alike
+
+
 def tagger_and_logistic_head() -> Head:
     """The mean of the logits of `tagger_head` and of `logistic_head`.
 
@@ -39,7 +42,7 @@ def tagger_and_logistic_head() -> Head:
 
     Params: ``weight`` has the rows of both, prototypes first; ``bias`` is ``(ways,)``.
     """
-    regression = logistic_head()
+    regression = logistic_head(ITERATIONS)
 
     def init(
         features: mx.array,

@@ -53,7 +53,7 @@ class Record(NamedTuple):
         size: of the support set, see `size_of`.
         examples: support examples that were left out in turn; 0: there was nothing to cross-validate.
         gains: query accuracy above the frozen prototype's, by candidate's name.
-        validated: the same of the examples left out; empty without any.
+        validated: the same of the examples left out; not looked at without any.
     """
 
     task: str

@@ -17,6 +17,7 @@ from metapeft.episodes.episode import Sentences
 from metapeft.errors import AdaptationError
 from metapeft.heads import logistic_head, tagger_and_logistic_head
 from metapeft.heads.head import Head, Meta, Params, unit
+from metapeft.heads.tagger import ITERATIONS
 from metapeft.meta.detector import detected, with_detector
 from metapeft.meta.folds import fold_of, sentence_folds
 from metapeft.meta.inner_loop import Examples
@@ -27,9 +28,10 @@ from metapeft.meta.prior import Prior
 from metapeft.meta.states import WithFrozen, beside
 from metapeft.mlx import mx
 
-LOGISTIC, BOTH = logistic_head(), tagger_and_logistic_head()
+LOGISTIC, LOGISTIC_OF_WORDS, BOTH = logistic_head(), logistic_head(ITERATIONS), tagger_and_logistic_head()
 _NAMELESS = {"log_name_weight": mx.array(-math.inf)}  # for every head that reads names
 LARGE = 2**14  # support times query units: beyond it a classifier costs more than to begin its operations
+TOGETHER = 800  # support units: up to here all folds at once are faster than one after the other
 DETECTORS = (0.5, 1.0)  # weights; 0 to 3 were tried on training tasks, with a detector of the others each
 MIXES = (0.25, 0.5, 1.0)  # weights of adapted features that are tried beside the one of training
 
@@ -184,11 +186,7 @@ def cross_validate(
     order = np.concatenate(outs)
     said: dict[str, np.ndarray] = {}
     if still := [c for c in candidates if not c.steps]:
-        features = {c.start: _features(setup, meta, item, c.start, known) for c in still}
-        features = {begin: own._replace(query=own.support) for begin, own in features.items()}
-        kept = np.where(fold == np.arange(folds)[:, None], -1, labels).astype(np.int32)  # the others are of no class
-        logits = _logits(setup, meta, still, features, _frozen(item), mx.array(kept), item.ways)
-        mx.eval(logits)
+        logits = _logits_of_folds(setup, meta, item, still, fold, folds, known)
         said = {name: np.array(each)[fold[order], order].argmax(axis=1) for name, each in logits.items()}
     if stepping := [c for c in candidates if c.steps]:
         parts = []
@@ -276,7 +274,9 @@ def candidates_of(
 
 def head_of(setup: Setup, candidate: Candidate) -> Head:
     """The head of a candidate."""
-    return {"prototype": setup.learner.head, "logistic": LOGISTIC, "both": BOTH}[candidate.classifier]
+    own = setup.learner.head
+    logistic = LOGISTIC_OF_WORDS if own.name == "tagger" else LOGISTIC
+    return {"prototype": own, "logistic": logistic, "both": BOTH}[candidate.classifier]
 
 
 def classifier_of(
@@ -393,21 +393,31 @@ def _one_by_one(
 ) -> Logits:
     """As `_in_batches`; each is evaluated before the next, or all of them would stand in memory."""
     out: Logits = {}
-    cosines: dict[str, tuple[mx.array, mx.array]] = {}
+    cosines: dict[tuple[str, str], mx.array] = {}
 
-    def between(begin: str, own: Features) -> tuple[mx.array, mx.array]:
-        if begin not in cosines:
-            cosines[begin] = own.query @ own.support.T, own.support @ own.support.T
-        return cosines[begin]
+    def between(begin: str, own: Features, side: str) -> mx.array:
+        if side == "query" and own.query is own.support:
+            side = "support"
+        if (begin, side) not in cosines:
+            cosines[begin, side] = getattr(own, side) @ own.support.T
+        return cosines[begin, side]
 
     for c in candidates:
         own, head, regression = features[c.start], head_of(setup, c), c.classifier == "logistic"
         count, width = own.support.shape
         long = regression and count > 1.5 * width * (1 + (0 < c.mix < 1))  # it has fewer weights than examples
         if head.by_cosines is not None and not (c.names or long):
-            pairs = zip(between(FROZEN.start, frozen), between(c.start, own), strict=True)
-            near, among = ((1 - c.mix) * still + c.mix * moved for still, moved in pairs)
-            found = [head.by_cosines(near, among, kept, ways) for kept in labels]
+            near, among = (
+                (1 - c.mix) * between(FROZEN.start, frozen, side) + c.mix * between(c.start, own, side)
+                for side in ("query", "support")
+            )
+
+            def classify(kept: mx.array, head: Head = head, near: mx.array = near, among: mx.array = among) -> mx.array:
+                assert head.by_cosines is not None
+                return head.by_cosines(near, among, kept, ways)
+
+            together = count <= TOGETHER
+            out[c.name] = mx.vmap(classify)(labels) if together else mx.stack([classify(kept) for kept in labels])
         else:
             join = _halves_that_weigh if regression else beside  # other heads may count the coordinates
             support, query = join(frozen.support, own.support, c.mix), join(frozen.query, own.query, c.mix)
@@ -415,8 +425,7 @@ def _one_by_one(
             if frozen.names is not None and own.names is not None:
                 names = join(frozen.names, own.names, c.mix)
             made = [classifier_of(setup, meta, c, support, kept, ways, names) for kept in labels]
-            found = [head.logits(params, query) for params in made]
-        out[c.name] = mx.stack(found)
+            out[c.name] = mx.stack([head.logits(params, query) for params in made])
         mx.eval(out[c.name])
     return out
 
@@ -447,26 +456,41 @@ def _sentences_left_out(
     outs = [own for own in (np.flatnonzero(fold == number) for number in range(folds)) if len(own)]
     if not outs or not candidates:
         return _nothing_left_out(candidates)
-    features = {c.start: _features(setup, meta, item, c.start, known) for c in candidates}
-    found: dict[str, list[mx.array]] = {c.name: [] for c in candidates}
-    for out in outs:
-        away = np.isin(owner, out)
-        kept, left = mx.array(np.flatnonzero(~away)), mx.array(np.flatnonzero(away))
-
-        def part(own: Features, kept: mx.array = kept, left: mx.array = left) -> Features:
-            return Features(own.support[kept], own.support[left], None)
-
-        own = {begin: part(each) for begin, each in features.items()}
-        labels = item.support.labels[kept][None]
-        for name, each in _logits(setup, meta, candidates, own, part(_frozen(item)), labels, item.ways).items():
-            found[name].append(each[0])
+    logits = _logits_of_folds(setup, meta, item, candidates, fold[owner], folds, known)
     order = np.concatenate(outs)
     words = np.concatenate([np.flatnonzero(owner == sentence) for sentence in order])
     truth = Sentences(lengths[order], tags[words])
-    counts = counts_of_all([mx.concatenate(each) for each in found.values()], truth, transitions_of_item(setup, item))
+    left = mx.array(fold[owner][words]), mx.array(words)
+    counts = counts_of_all([each[left] for each in logits.values()], truth, transitions_of_item(setup, item))
     # all together, as episodes are read: the mean of the sentences' own F1 would count those without a mention most
     f1 = f1_of(counts.sum(axis=1)).tolist()
-    return Validated(dict(zip(found, f1, strict=True)), len(order))
+    return Validated(dict(zip(logits, f1, strict=True)), len(order))
+
+
+def _logits_of_folds(
+    setup: Setup,
+    meta: Tree,
+    item: Item,
+    candidates: Sequence[Candidate],
+    fold: np.ndarray,
+    folds: int,
+    known: dict[str, Features],
+) -> Logits:
+    """Logits of all support units ``(folds, n, ways)``, in each fold from those that are of another.
+
+    Args:
+        setup, meta, item, candidates, known: as in `cross_validate`; no candidate steps.
+        fold: of each unit ``(n,)``; what has the number `folds` is never left out.
+        folds: how many.
+    """
+    labels = np.array(item.support.labels)
+    frozen, features = _frozen(item), {c.start: _features(setup, meta, item, c.start, known) for c in candidates}
+    frozen, *others = (own._replace(query=own.support) for own in (frozen, *features.values()))
+    features = dict(zip(features, others, strict=True))
+    kept = np.where(fold == np.arange(folds)[:, None], -1, labels).astype(np.int32)  # left out: of no class
+    logits = _logits(setup, meta, candidates, features, frozen, mx.array(kept), item.ways)
+    mx.eval(logits)
+    return logits
 
 
 def _learned(setup: Setup, meta: Tree, candidate: Candidate) -> Meta:

@@ -15,7 +15,7 @@ from metapeft.adapting.choosing_tags import fit, look
 from metapeft.adapting.tagger import packed
 from metapeft.errors import AdapterError
 from metapeft.heads import ridge_head, tagger_and_logistic_head, tagger_head
-from metapeft.meta.judge import best_paths
+from metapeft.meta.judge import best_paths, transitions_for
 from metapeft.meta.methods import Item
 from metapeft.meta.select import FROZEN, Candidate, read
 from metapeft.mlx import mx
@@ -62,7 +62,8 @@ def test_the_saved_tagger_is_the_chosen_candidate_on_all_sentences(
     embedding = mx.array(fit(begin, seen, np.arange(12), 2, {}).embedding)
     item = Item(seen.words, query.words, 3, embedding, mx.arange(2), "yours")
     logits = np.array(read(begin.setup, begin.method, begin.meta, item, [chosen])[chosen.name])
-    classes = best_paths(logits, query.sentences.lengths, begin.setup.transitions)
+    transitions = transitions_for(begin.setup.transitions, seen.sentences)
+    classes = best_paths(logits, query.sentences.lengths, transitions)
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     wanted = [

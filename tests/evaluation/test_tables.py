@@ -43,6 +43,16 @@ def test_baselines_are_the_last_columns() -> None:
     assert tables.columns(cells, 0.5) == ["frozen", "static, mix 0.5", "random", *last]
 
 
+def test_of_words_starts_are_compared_with_all_that_the_base_brings() -> None:
+    plain = {"frozen": 0.2, "static, mix 0.5": 0.3, "hypernetwork, mix 0.5": 0.4}
+    told = {f"{name}, both, detector 0.5": mean + 0.1 for name, mean in plain.items() if name != "frozen"}
+    cells = [cell("t", "f", 5, plain | told)]
+    assert tables.columns(cells, 0.5) == [*plain, *told]
+    assert tables.starts_of(cells, 0.5) == (*told, "shuffled, mix 0.5, both, detector 0.5")
+    assert tables.starts_of([cell("t", "f", 5, plain)], 0.5)[:2] == tuple(plain)[1:]
+    assert tuple(reversed(told)) in tables.compared(0.5)
+
+
 def test_pairs_never_compare_a_method_with_itself() -> None:
     pairs = tables.compared(0.5)
     assert len(set(pairs)) == len(pairs)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from metapeft.heads import logistic_head, tagger_and_logistic_head, tagger_head
-from metapeft.heads.tagger import TEMPERATURE
+from metapeft.heads.tagger import ITERATIONS, TEMPERATURE
 from metapeft.meta.states import beside
 from metapeft.mlx import mx
 
@@ -83,7 +83,7 @@ def test_with_a_regression_beside_it_the_logits_are_the_mean_of_both():
     labels = mx.array(np.where(np.arange(9) == 4, -1, LABELS))
     params = head.init(rows, labels, 3)
     assert (params["weight"].shape, params["bias"].shape) == ((9 + 2 + 3, 4), (3,))
-    parts = [each.logits(each.init(rows, labels, 3), query) for each in (tagger_head(), logistic_head())]
+    parts = [each.logits(each.init(rows, labels, 3), query) for each in (tagger_head(), logistic_head(ITERATIONS))]
     expected = 0.5 * np.array(parts[0] + parts[1])
     np.testing.assert_allclose(np.array(head.logits(params, query)), expected, atol=1e-4)
     s, q = (mx.array(unit(x)) for x in (FEATURES, QUERY))
