@@ -114,8 +114,7 @@ class Opened(NamedTuple):
         states: frozen features and hidden states of tasks.
         based: features with the learned base, which is the same in every episode: once a text.
         candidates: what can be chosen, with and without names; the frozen prototype first.
-        beside: what is read beside them, to tell what each part does: the starts at the mix of training by prototypes,
-            and without a detector.
+        beside: what is read beside them, to tell what each part does: of words the starts by prototypes alone.
         averaged: meta-parameters whose base is the mean adapter; None where there is none, or it was not asked for.
     """
 
@@ -165,7 +164,7 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bo
     told = setup.detector is not None
     offered = candidates_of(method, steps, facts["mix"], names=not tagging, tagging=tagging, detector=told)
     plain = dict.fromkeys(c._replace(classifier="prototype", detector=0.0) for c in offered)
-    beside = [c for c in (*plain, *(c._replace(detector=0.0) for c in offered)) if c not in offered]
+    beside = tuple(c for c in plain if c not in offered) if tagging else ()
     averaged = None
     if baselines and setup.hypernetwork is not None:
         averaged = meta | {"base": mean_adapter(setup.hypernetwork, meta["generator"], base, checkpoint.library)}
@@ -178,7 +177,7 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bo
         PoolStates(backbone, depth, longest),
         PoolStates(backbone, depth, longest, adapter=base, scale=lora.scale),
         offered,
-        tuple(dict.fromkeys(beside)) if tagging else (),
+        beside,
         averaged,
     )
 

@@ -262,7 +262,7 @@ def candidates_of(
     if tagging:
         both = [Candidate(begin, 0, mix, classifier="both") for begin in starts]
         told = [c._replace(detector=weight) for c in both for weight in DETECTORS]
-        return (FROZEN, *told) if detector else (FROZEN, FROZEN._replace(classifier="both"), *both)
+        return (FROZEN, *both, *told) if detector else (FROZEN, FROZEN._replace(classifier="both"), *both)
     out = [FROZEN, FROZEN._replace(classifier="logistic")]
     for begin in starts:
         out += [Candidate(begin, 0, m) for m in sorted({*MIXES, mix})]

@@ -51,7 +51,7 @@ def test_candidates_are_what_a_method_offers() -> None:
     assert [c.name for c in candidates_of(method_named("protonet"), 3, 0.3)] == static
     starts = ["static, mix 0.5, both", "hypernetwork, mix 0.5, both"]
     for told, rest in (
-        (True, [f"{start}, detector {weight}" for start in starts for weight in ("0.5", "1")]),
+        (True, [*starts, *(f"{start}, detector {weight}" for start in starts for weight in ("0.5", "1"))]),
         (False, ["frozen, both", *starts]),
     ):
         words = candidates_of(method_named("hypernetwork"), 0, 0.5, tagging=True, detector=told)
