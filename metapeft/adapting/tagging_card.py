@@ -48,7 +48,7 @@ def _chosen(result: dict[str, Any]) -> str:
         f"sentences; {head['rows']:,} rows are kept for that, {head['bytes'] / 2**20:.1f} MB."
     )
     regression = "Words are told apart by a logistic regression on the features."
-    both = f"{prototypes} A logistic regression on the features says the same in its way: what counts is their mean."
+    both = f"{prototypes} A logistic regression on the features has its say too."
     lines.append({"prototype": prototypes, "logistic": regression, "both": both}[candidate["classifier"]])
     if candidate["detector"]:
         lines.append("What training tasks say of where mentions are, whatever their type, counts too.")

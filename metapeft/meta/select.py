@@ -17,7 +17,7 @@ from metapeft.episodes.episode import Sentences
 from metapeft.errors import AdaptationError
 from metapeft.heads import logistic_head, tagger_and_logistic_head
 from metapeft.heads.head import Head, Meta, Params, unit
-from metapeft.heads.tagger import ITERATIONS
+from metapeft.heads.tagger import ITERATIONS, regression_share
 from metapeft.meta.detector import detected, with_detector
 from metapeft.meta.folds import fold_of, sentence_folds
 from metapeft.meta.inner_loop import Examples
@@ -44,8 +44,8 @@ class Candidate(NamedTuple):
         steps: gradient steps.
         mix: weight of adapted beside frozen features.
         names: whether the classes' names are examples too.
-        classifier: the head of training (``prototype``), a logistic regression in its place, or, of words, the mean of
-            the logits of both.
+        classifier: the head of training (``prototype``), a logistic regression in its place, or, of words, the logits
+            of both, each with its share.
         detector: how much what training tasks say of mentions, whatever their type, weighs beside the support set.
     """
 
@@ -333,10 +333,11 @@ def _logits(
     every = list(dict.fromkeys(part for each in parts.values() for part in each))
     found = classify(setup, meta, every, features, frozen, labels, ways)
     out: Logits = {}
+    share = regression_share(labels)[:, None, None]
     log_odds: dict[tuple[str, float], mx.array] = {}
     for c in candidates:
         own = [found[part.name] for part in parts[c]]
-        logits = own[0] if len(own) == 1 else 0.5 * (own[0] + own[1])
+        logits = own[0] if len(own) == 1 else (1 - share) * own[0] + share * own[1]
         if c.detector:
             assert setup.detector is not None
             if (c.start, c.mix) not in log_odds:
