@@ -134,12 +134,24 @@ def markdown(result: Result) -> str:
 
 
 def accuracy_lines(cells: Sequence[tables.Cell], rows: Sequence[dict[str, Any]], mix: float) -> list[str]:
-    """Lines of a Markdown table: a line a task and number of shots, a column a method; then means of tasks."""
+    """Lines of a Markdown table: a line a task and number of shots, a column a method; then means of tasks.
+
+    The last column is what auto has above the frozen prototype on the same episodes, in points with its interval; not
+    for means of a part of the tasks.
+    """
     names = tables.columns(cells, mix)
     figures, means = tables.accuracy_table(cells, rows, names)
-    body = [[c["task"], str(c["ways"]), str(c["shots"]), *own] for c, own in zip(cells, figures, strict=True)]
-    bold = [[f"mean of {tasks} tasks", "", shots, *own] for shots, tasks, *own in means]
-    return _grid(["task", "ways", "shots", *names], body) + _grid_rows(bold, "**")
+    pairs = [("auto", "frozen")] * ("auto" in names)
+    body = [
+        [c["task"], str(c["ways"]), str(c["shots"]), *own, *tables.differences([c], pairs)]
+        for c, own in zip(cells, figures, strict=True)
+    ]
+    bold = []
+    for shots, tasks, *own in means:
+        all_of_them = [c for c in cells if str(c["shots"]) == shots]
+        gains = tables.differences(all_of_them, pairs) if len(all_of_them) == int(tasks) else [""] * len(pairs)
+        bold.append([f"mean of {tasks} tasks", "", shots, *own, *gains])
+    return _grid(["task", "ways", "shots", *names, *(f"{a} − {b}" for a, b in pairs)], body) + _grid_rows(bold, "**")
 
 
 def written_sections(cells: Sequence[tables.Cell], names: Sequence[str]) -> list[str]:

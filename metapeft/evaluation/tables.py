@@ -343,15 +343,20 @@ def family_table(
             have = [[cell["accuracy"][name] for cell in part if name in cell["accuracy"]] for name in names]
             figures.append([np.mean([np.mean(f) for f in each]) if len(each) == len(part) else None for each in have])
             said = ["" if value is None else percent(value) for value in figures[-1]]
-            lines.append([family, str(len(part)), str(shots), *said, *_differences(part, pairs, seed)])
+            lines.append(
+                [family, str(len(part)), str(shots), *said, *differences(part, pairs, seed, families_alike=True)]
+            )
         whole = ["" if None in each else percent(np.mean(each)) for each in zip(*figures, strict=True)]
         count = f"mean of {len(figures)} families"
-        means.append([count, str(len(own)), str(shots), *whole, *_differences(own, pairs, seed)])
+        means.append([count, str(len(own)), str(shots), *whole, *differences(own, pairs, seed, families_alike=True)])
     return head, lines, means
 
 
-def _differences(cells: Sequence[Cell], pairs: Sequence[tuple[str, str]], seed: int) -> list[str]:
-    found = [paired(cells, *pair, seed, families_alike=True) for pair in pairs]
+def differences(
+    cells: Sequence[Cell], pairs: Sequence[tuple[str, str]], seed: int = 0, *, families_alike: bool = False
+) -> list[str]:
+    """Paired differences as text, in points with their intervals; "" where no cell has both. See `paired`."""
+    found = [paired(cells, *pair, seed, families_alike=families_alike) for pair in pairs]
     return [f"{points(f['difference'])} [{points(f['ci95'][0])}, {points(f['ci95'][1])}]" if f else "" for f in found]
 
 

@@ -222,7 +222,18 @@ def test_every_text_from_data_is_escaped() -> None:
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert lines
     widths = {line.count("|") for line in lines}
-    assert widths <= {3, 6, 8, 4 + len([name for name in MEANS if name != "static, mix 1"])}  # no cell was torn
+    assert widths <= {3, 6, 8, 5 + len([name for name in MEANS if name != "static, mix 1"])}  # no cell was torn
+
+
+def test_the_last_column_is_what_auto_gained_on_the_same_episodes() -> None:
+    cells = [cell("t", "f", 5, {"frozen": 0.5, "auto": 0.6}), cell("u", "f", 5, {"frozen": 0.5, "auto": 0.58})]
+    head, _, first, second, mean = report.accuracy_lines(cells, report.summarized(result(cells=cells))["rows"], 0.5)
+    assert head.endswith("| auto − frozen |")
+    for line, gain in ((first, "+10.0"), (second, "+8.0"), (mean, "**+9.0")):
+        assert line.split("|")[-2].strip().startswith(gain)
+    cells[1]["accuracy"].pop("auto")
+    _, _, _, second, mean, part = report.accuracy_lines(cells, report.summarized(result(cells=cells))["rows"], 0.5)
+    assert [line.split("|")[-2].strip()[:6] for line in (second, mean, part)] == ["", "**+10.", ""]
 
 
 def test_what_was_chosen_hardly_ever_is_left_out() -> None:
