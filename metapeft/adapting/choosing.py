@@ -8,7 +8,7 @@ the choice, and the luck of choosing among many candidates is not counted as ski
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,28 +133,51 @@ def fit(begin: Start, seen: Seen, rows: np.ndarray, folds: int, still: dict[str,
         folds: of the cross-validation inside.
         still: features under starts that are the same for all tasks; what is missing is added.
     """
+
+    def support() -> SupportSet:
+        return SupportSet(seen.frozen[rows], seen.labels[rows], seen.ways, seen.x[rows], seen.lengths[rows])
+
+    hidden = seen.support.hidden, seen.names
+    return fit_on(begin, support, hidden, rows, lambda embedding: _item(seen, rows, rows, embedding), folds, still)
+
+
+def fit_on(
+    begin: Start,
+    support: Callable[[], SupportSet],
+    hidden: tuple[Beside, Beside | None],
+    at: np.ndarray,
+    item_of: Callable[[np.ndarray], Item],
+    folds: int,
+    still: dict[str, Features],
+) -> Fit:
+    """Choose a start on some units, texts or words, by cross-validation and by the prior.
+
+    Args:
+        begin: what can be chosen.
+        support: what the embedding of the task may see; asked where there is one.
+        hidden: of all units, and of the classes' names.
+        at: places of the units to choose on ``(k,)``.
+        item_of: ``embedding -> item`` of these units.
+        folds: of the cross-validation.
+        still: features under starts that are the same for all tasks; what is missing is added.
+    """
     embedding, similarity = np.zeros(0, np.float32), 0.0
     if begin.embedder is not None:
-        support = SupportSet(seen.frozen[rows], seen.labels[rows], seen.ways, seen.x[rows], seen.lengths[rows])
-        embedding = begin.embedder.embed(support)
+        embedding = begin.embedder.embed(support())
         similarity = nearness(begin.library, embedding)
     known = dict(still)
     for name in dict.fromkeys(c.start for c in begin.candidates):
         if name not in known:
-            known[name] = features_with(begin, seen.support.hidden, seen.names, adapter_of(begin, name, embedding))
+            known[name] = features_with(begin, *hidden, adapter_of(begin, name, embedding))
             if name != "hypernetwork":
                 still[name] = known[name]
-    item = _item(seen, rows, rows, embedding)
-    validated = cross_validate(
-        begin.setup,
-        begin.method,
-        begin.meta,
-        item,
-        lambda part: _examples(seen, rows[part]),
-        begin.candidates,
-        folds,
-        parted(known, rows, rows),
-    )
+    item = item_of(embedding)
+
+    def part(rows: np.ndarray) -> Examples:
+        raise AssertionError("no candidate steps here")
+
+    own = parted(known, at, at)
+    validated = cross_validate(begin.setup, begin.method, begin.meta, item, part, begin.candidates, folds, own)
     size = size_of(item.support, item.ways)
     choice = choose(begin.candidates, validated, begin.prior, similarity, size)
     return Fit(choice, embedding, similarity, size, known)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metapeft.adapting.choosing import Fit, adapter_of, features_with, parted
+from metapeft.adapting.choosing import Fit, fit_on, parted
 from metapeft.adapting.starts import Start
 from metapeft.adapting.windows import Laid, lay
 from metapeft.embeddings.support import SupportSet
@@ -22,8 +22,7 @@ from metapeft.meta.folds import sentence_folds
 from metapeft.meta.inner_loop import Examples
 from metapeft.meta.judge import Counts, best_paths, counted
 from metapeft.meta.methods import Item, transitions_of_item
-from metapeft.meta.prior import size_of
-from metapeft.meta.select import FROZEN, Candidate, Features, choose, cross_validate, nearness, read
+from metapeft.meta.select import FROZEN, Candidate, Features, read
 from metapeft.meta.states import Beside, PoolStates, WithFrozen
 from metapeft.mlx import mx
 from metapeft.tasks.config import TaskConfig
@@ -125,31 +124,16 @@ def fit(begin: Start, seen: Seen, rows: np.ndarray, folds: int, still: dict[str,
         folds: of the cross-validation inside.
         still: features under starts that are the same for all tasks; what is missing is added.
     """
-    embedding, similarity = np.zeros(0, np.float32), 0.0
-    if begin.embedder is not None:
-        embedding = begin.embedder.embed(_support_set(seen, rows))
-        similarity = nearness(begin.library, embedding)
-    known = dict(still)
-    for name in dict.fromkeys(c.start for c in begin.candidates):
-        if name not in known:
-            known[name] = features_with(begin, seen.words.hidden, None, adapter_of(begin, name, embedding))
-            if name != "hypernetwork":
-                still[name] = known[name]
-    item = _item(seen, rows, embedding)
-    words = _words(seen, rows)
-    validated = cross_validate(
-        begin.setup,
-        begin.method,
-        begin.meta,
-        item,
-        lambda part: item.support,
-        begin.candidates,
+    words, hidden = _words(seen, rows), (seen.words.hidden, None)
+    return fit_on(
+        begin,
+        lambda: _support_set(seen, rows),
+        hidden,
+        words,
+        lambda embedding: _item(seen, rows, embedding),
         folds,
-        parted(known, words, words),
+        still,
     )
-    size = size_of(item.support, item.ways)
-    choice = choose(begin.candidates, validated, begin.prior, similarity, size)
-    return Fit(choice, embedding, similarity, size, known)
 
 
 def estimate(

@@ -286,8 +286,7 @@ def cell_of(
     similarity = []
     for number, episode in enumerate(drawn.episodes(0, sizes.episodes)):
         item, known, near = read_episode(opened, episode, task)
-        candidates = (*opened.candidates, *opened.beside)
-        logits = read(opened.setup, opened.method, opened.meta, item, candidates, known)
+        logits = read(opened.setup, opened.method, opened.meta, item, (*opened.candidates, *opened.beside), known)
         counts = _counts(opened, item, logits)
         right, own_f1 = (
             ({name: each.f1 for name, each in counts.items()}, {}) if tagging else _right(opened, item, logits)

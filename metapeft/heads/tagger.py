@@ -14,6 +14,8 @@ from metapeft.heads.logistic import logistic_head
 from metapeft.mlx import mx
 
 TEMPERATURE = 40.0
+ITERATIONS = 10  # of a regression over words: they say of nearly all words what many more do, F1 is alike
+SHARE, FEW = 0.6, 5.0  # of the regression, see `regression_share`
 
 
 def tagger_head() -> Head:
@@ -29,10 +31,6 @@ def tagger_head() -> Head:
     says little of it, and steps are worth less here than in classification.
     """
     return Head("tagger", dict, _init, _logits, _by_cosines)
-
-
-ITERATIONS = 10  # of a regression over words: they say the same of 99.5 % of them as 200 do, F1 is alike
-SHARE, FEW = 0.6, 5.0  # of the regression, see `regression_share`
 
 
 def regression_share(labels: mx.array) -> mx.array:

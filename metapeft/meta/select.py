@@ -480,16 +480,15 @@ def _logits_of_folds(
     """Logits of all support units ``(folds, n, ways)``, in each fold from those that are of another.
 
     Args:
-        setup, meta, item, candidates, known: as in `cross_validate`; no candidate steps.
+        setup, meta, item, candidates, known: as in `cross_validate`; no candidate steps, the item is its own query set.
         fold: of each unit ``(n,)``; what has the number `folds` is never left out.
         folds: how many.
     """
     labels = np.array(item.support.labels)
-    frozen, features = _frozen(item), {c.start: _features(setup, meta, item, c.start, known) for c in candidates}
-    frozen, *others = (own._replace(query=own.support) for own in (frozen, *features.values()))
-    features = dict(zip(features, others, strict=True))
+    features = {c.start: _features(setup, meta, item, c.start, known) for c in candidates}
+    features = {begin: own._replace(query=own.support) for begin, own in features.items()}
     kept = np.where(fold == np.arange(folds)[:, None], -1, labels).astype(np.int32)  # left out: of no class
-    logits = _logits(setup, meta, candidates, features, frozen, mx.array(kept), item.ways)
+    logits = _logits(setup, meta, candidates, features, _frozen(item), mx.array(kept), item.ways)
     mx.eval(logits)
     return logits
 
