@@ -44,6 +44,12 @@ class HypernetworkOptions(BaseModel):
 
     term: Literal["diag", "square", "full"] = Field(default="full", description="form of the generated term")
     width: int = Field(default=64, ge=1, description="of its code")
+    weight: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="of the generated term once training has ended; default: 1, tagging: 0.5",
+    )
     task_rates: bool = Field(default=False, description="let learning rates depend on the task")
     blocks: list[str] = Field(
         default=["handcrafted", "prototypes", "task2vec", "mentions"],
@@ -75,8 +81,8 @@ class TrainConfig(BaseModel):
     )
     steps: int = Field(default=60, ge=1, description="outer steps")
     batch: int = Field(default=4, ge=1, description="episodes an outer step, over all ranks")
-    ways: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=2, max_length=2)] = Field(
-        default=[2, 5], description="[least, most] classes of an episode"
+    ways: Annotated[list[AtLeast1], Field(min_length=2, max_length=2)] = Field(
+        default=[2, 5], description="[least, most] classes of an episode, or types of entities; tagging: [1, 5]"
     )
     shots: Annotated[list[AtLeast1], Field(min_length=1)] = Field(
         default=[1, 2, 5, 10], description="support examples a class, one of these"

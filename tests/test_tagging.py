@@ -43,7 +43,7 @@ LABELS = {
     "biomedical": "disease, chemical, gene",
     "social": "person, location, product, event",
 }
-RUN = ["steps=2", "batch=2", "ways=[2,3]", "shots=[1,3]", "query=3", "hypernetwork.episodes=10"]
+RUN = ["steps=2", "batch=2", "shots=[1,3]", "query=3", "hypernetwork.episodes=10"]
 RUN += ["validation=[tags_social]", "training=[tags_news]", "lora.num_layers=1", "validation_episodes=2", "rows=60"]
 SHORT = [
     "shots=[1,3]",
@@ -84,6 +84,8 @@ def test_a_suite_of_tagging_alone_is_trained_on_as_it_is(checkpoint: Path) -> No
     np.testing.assert_allclose(shares.sum(axis=1), 1.0)
     assert shares[2, 1] > 0  # mentions of several words
     assert "mentions" in facts["settings"]["hypernetwork"]["blocks"]
+    assert facts["settings"]["ways"] == [1, 5]
+    assert facts["hypernetwork"]["weight"] == 0.5
 
 
 def test_every_method_tags_the_same_episodes(suite: Path, checkpoint: Path, tmp_path: Path) -> None:
@@ -96,10 +98,10 @@ def test_every_method_tags_the_same_episodes(suite: Path, checkpoint: Path, tmp_
         (5, "sentences"),
     ]
     starts = [f"{start}, mix 0.5" for start in ("static", "hypernetwork")]
-    told = ["", ", both", ", both, detector 0.5", ", both, detector 1"]
-    offered = ["frozen", *(start + how for start in starts for how in told)]
+    beside = [start + how for start in starts for how in ("", ", both, detector 0.5")]
+    offered = ["frozen", "frozen, both", "hypernetwork, mix 0.5, both", *beside]
     controls = ["random", "nearest neighbour", "structured nearest neighbour", "gazetteer"]
-    controls += [f"shuffled, mix 0.5{how}" for how in told]
+    controls += [f"shuffled, mix 0.5{how}" for how in ("", ", both", ", both, detector 0.5")]
     for cell in result["cells"]:
         assert cell["metric"] == "entity F1"
         assert cell["ways"] == 3

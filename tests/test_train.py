@@ -196,6 +196,8 @@ def test_another_run_in_the_way_is_named(suite: Path, tmp_path: Path, capsys: py
         (["exclude=[points_linear,points_nonlinear]"], "tasks are left to train and validate on"),
         (["report_to=wandb"], "pip install wandb"),
         (["batch=0"], "batch=0"),
+        (["ways=[1,5]"], "it takes two classes to tell them apart"),
+        (["ways=[5,2]"], "ways=[5, 2]"),
         (["hypernetwork.blocks=[handcraftet]"], "Did you mean 'handcrafted'"),
         (["lora.keys=[linar]"], "Did you mean 'linear'"),
     ],

@@ -47,6 +47,8 @@ class Hypernetwork:
             ``full``: (A₀ + s_a ΔA) (B₀ + s_b ΔB), a residual a rank, whose scales s start at 0.
         width: of the code that the embeddings are turned into.
         rate_steps: gradient steps whose learning rates are conditioned on the task too; 0 for none.
+        weight: of the generated term; between 0 (the base) and 1 as in training. What lies half-way between two
+            trained networks is often better off their own tasks than either (WiSE-FT: Wortsman et al., 2022).
     """
 
     places: tuple[Place, ...]
@@ -55,6 +57,7 @@ class Hypernetwork:
     term: Term = "full"
     width: int = 64
     rate_steps: int = 0
+    weight: float = 1.0
 
     def init(self, key: mx.array) -> Tree:
         """Draw parameters, float32; the term they generate is exactly nothing.
@@ -102,7 +105,7 @@ class Hypernetwork:
         codes = self._codes(params, embedding)
         if self.term == "full":
             return {p.path: self._residual(params, base[p.path], codes[i], p) for i, p in enumerate(self.places)}
-        between = codes @ params["between"]
+        between = self.weight * (codes @ params["between"])
         out = {}
         for i, place in enumerate(self.places):
             a, b = base[place.path]["lora_a"], base[place.path]["lora_b"]
@@ -141,8 +144,8 @@ class Hypernetwork:
         delta_a = (code @ residual[f"a{place.d_in}"]).reshape(place.d_in, self.rank)
         delta_b = (code @ residual[f"b{place.d_out}"]).reshape(self.rank, place.d_out)
         return {
-            "lora_a": base["lora_a"] + delta_a * gain["a"],
-            "lora_b": base["lora_b"] + delta_b * gain["b"][:, None],
+            "lora_a": base["lora_a"] + delta_a * (self.weight * gain["a"]),
+            "lora_b": base["lora_b"] + delta_b * (self.weight * gain["b"])[:, None],
         }
 
     def _sizes(self) -> list[tuple[str, int]]:
@@ -152,7 +155,13 @@ class Hypernetwork:
 
 
 def hypernetwork_for(
-    backbone: Backbone, lora: LoraConfig, dims: int, term: Term = "full", width: int = 64, rate_steps: int = 0
+    backbone: Backbone,
+    lora: LoraConfig,
+    dims: int,
+    term: Term = "full",
+    width: int = 64,
+    rate_steps: int = 0,
+    weight: float = 1.0,
 ) -> Hypernetwork:
     """The hypernetwork of the maps that a LoRA configuration adapts.
 
@@ -171,7 +180,7 @@ def hypernetwork_for(
         Place(path, levels.index(layer), modules.index(relative(path, backbone.layers)), *shape)
         for (path, shape), layer in zip(found.items(), layers, strict=True)
     )
-    return Hypernetwork(places, lora.rank, dims, term, width, rate_steps)
+    return Hypernetwork(places, lora.rank, dims, term, width, rate_steps, weight)
 
 
 def count_numbers(tree: Any) -> int:

@@ -58,6 +58,7 @@ from metapeft.meta.select import (
     cross_validate,
     nearness,
     read,
+    starts_of,
 )
 from metapeft.meta.states import PoolStates
 from metapeft.meta.stream import limited, sampler_of
@@ -163,8 +164,7 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bo
     base = meta["base"]
     told = setup.detector is not None
     offered = candidates_of(method, steps, facts["mix"], names=not tagging, tagging=tagging, detector=told)
-    plain = dict.fromkeys(c._replace(classifier="prototype", detector=0.0) for c in offered)
-    beside = tuple(c for c in plain if c not in offered) if tagging else ()
+    beside = _beside(method, facts["mix"], offered) if tagging else ()
     averaged = None
     if baselines and setup.hypernetwork is not None:
         averaged = meta | {"base": mean_adapter(setup.hypernetwork, meta["generator"], base, checkpoint.library)}
@@ -180,6 +180,15 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bo
         beside,
         averaged,
     )
+
+
+def _beside(method: Method, mix: float, offered: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Of words: every start by prototypes alone, and with all that the last one is offered with."""
+    parts = dict.fromkeys((c.classifier, c.detector) for c in (Candidate("static"), offered[-1]))
+    every = [
+        Candidate(start, 0, mix, classifier=by, detector=told) for by, told in parts for start in starts_of(method)
+    ]
+    return tuple(c for c in every if c not in offered)
 
 
 def sampler(

@@ -7,6 +7,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ HEADS = {
     "tagger and logistic": tagger_and_logistic_head,  # as logistic
 }
 DEFAULTS_OF: dict[str, dict[str, Any]] = {
-    "tagging": {"inner_steps": 0, "max_tokens": 96},
+    "tagging": {"inner_steps": 0, "max_tokens": 96, "ways": [1, 5]},
     "generation": {"inner_steps": 5, "max_tokens": 512, "mix": 1.0, "shots": [5, 10], "prior_episodes": 0},
 }
 HEAD_OF = {"classification": "cosine", "points": "cosine", "tagging": "tagger", "generation": "language"}
@@ -84,6 +85,8 @@ METRIC_OF = {
     "tagging": "entity F1",
     "generation": "share of tokens said right",
 }
+# Of the generated term once training has ended. Words: validation tasks, 5 mentions of 5 types; see docs/results.md.
+WEIGHT_OF = {"tagging": 0.5}
 KINDS_BY_DEFAULT = ("classification", "tagging", "generation")
 MLP = "mlp"
 FITTED_FROM = 10**9  # numbers of the episodes that the embedding is fitted on: training never gets there
@@ -114,6 +117,12 @@ class Run:
             raise MetapeftError(
                 f"inner_steps={config.inner_steps}: words are tagged without gradient steps, a word outside is its own "
                 "nearest one\n  leave inner_steps out"
+            )
+        if config.ways[0] > config.ways[1]:
+            raise MetapeftError(f"ways={config.ways}: needs [least, most]")
+        if kind != "tagging" and config.ways[0] < 2:
+            raise MetapeftError(
+                f"ways={config.ways}: it takes two classes to tell them apart; only tagging has episodes of one"
             )
         head = config.head or HEAD_OF[kind]
         if (head == "tagger") != (kind == "tagging") or (head == "language") != (kind == "generation"):
@@ -160,7 +169,8 @@ class Run:
             rate_steps = max(config.inner_steps, 1) if h.task_rates else 0
             shape = {"dims": h.dims, "term": h.term, "width": h.width, "rate_steps": rate_steps}
             self.hypernetwork = hypernetwork_for(self.backbone, self.lora, **shape)
-            self.facts["hypernetwork"] = shape
+            weight = WEIGHT_OF.get(kind, 1.0) if h.weight is None else h.weight
+            self.facts["hypernetwork"] = shape | {"weight": weight}
         transitions = None
         if kind == "tagging":
             transitions = transitions_of(task.support for task in self.training)
@@ -174,6 +184,11 @@ class Run:
             config.order,
             transitions,
         )
+        # how checkpoints are read: training itself has the whole generated term
+        self.reading = self.setup
+        if self.hypernetwork is not None:
+            own = replace(self.hypernetwork, weight=self.facts["hypernetwork"]["weight"])
+            self.reading = self.setup._replace(hypernetwork=own)
         self.outer = Outer(
             config.steps,
             config.batch,
@@ -304,7 +319,7 @@ class Run:
             for episode in sampler.episodes(0, self.config.validation_episodes):
                 item = item_of(episode, task, self.states, embedder, names=self.config.names == "always")
                 curve = accuracies(
-                    self.setup, self.method, state.meta, item, self.config.inner_steps if self.method.steps else 0
+                    self.reading, self.method, state.meta, item, self.config.inner_steps if self.method.steps else 0
                 )
                 own_before.append(curve[0])
                 own_after.append(curve[-1])
@@ -415,7 +430,7 @@ class Run:
         for task in self.validation:
             for episode in self._validation_sampler(task, 20_000).episodes(0, self.config.validation_episodes):
                 item = item_of(episode, task, self.states, checkpoint.embedder, names=self.config.names == "always")
-                learned.append(accuracies(self.setup, self.method, meta, item, steps))
+                learned.append(accuracies(self.reading, self.method, meta, item, steps))
                 prototype.append(accuracies(frozen, self.method, still, item, 0))
                 random.append(random_curve(self.setup.learner, self.lora, item, max(steps, 5), episode.index))
         rows = []

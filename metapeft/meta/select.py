@@ -32,7 +32,7 @@ LOGISTIC, LOGISTIC_OF_WORDS, BOTH = logistic_head(), logistic_head(ITERATIONS), 
 _NAMELESS = {"log_name_weight": mx.array(-math.inf)}  # for every head that reads names
 LARGE = 2**14  # support times query units: beyond it a classifier costs more than to begin its operations
 TOGETHER = 800  # support units: up to here all folds at once are faster than one after the other
-DETECTORS = (0.5, 1.0)  # weights; 0 to 3 were tried on training tasks, with a detector of the others each
+DETECTOR = 0.5  # its weight; 0 to 3 were tried on training tasks, with a detector of the others each
 MIXES = (0.25, 0.5, 1.0)  # weights of adapted features that are tried beside the one of training
 
 
@@ -241,6 +241,11 @@ def nearness(library: np.ndarray, embedding: np.ndarray) -> float:
     return float(np.max(library @ embedding))
 
 
+def starts_of(method: Method) -> tuple[str, ...]:
+    """The starts that a method learns, the base first."""
+    return ("static", "hypernetwork") if "generator" in method.learns else ("static",)
+
+
 def candidates_of(
     method: Method, steps: int, mix: float, *, names: bool = False, tagging: bool = False, detector: bool = False
 ) -> tuple[Candidate, ...]:
@@ -248,7 +253,7 @@ def candidates_of(
 
     A logistic regression is offered on the frozen features and at two mixes: with more than a few examples, or many
     classes, it is better than prototypes, and it costs more to fit. A few sentences choose badly among many: of words
-    little is offered, both classifiers together and, where there is one, what a detector adds to them.
+    little is offered, both classifiers together, on frozen features, on the best start, and with what a detector adds.
 
     Args:
         method: of the checkpoint.
@@ -258,11 +263,11 @@ def candidates_of(
         tagging: words are tagged; without steps.
         detector: there is one.
     """
-    starts = ("static", "hypernetwork") if "generator" in method.learns else ("static",)
+    starts = starts_of(method)
     if tagging:
-        both = [Candidate(begin, 0, mix, classifier="both") for begin in starts]
-        told = [c._replace(detector=weight) for c in both for weight in DETECTORS]
-        return (FROZEN, *both, *told) if detector else (FROZEN, FROZEN._replace(classifier="both"), *both)
+        both = Candidate(starts[-1], 0, mix, classifier="both")
+        told = (both._replace(detector=DETECTOR),) if detector else ()
+        return (FROZEN, FROZEN._replace(classifier="both"), both, *told)
     out = [FROZEN, FROZEN._replace(classifier="logistic")]
     for begin in starts:
         out += [Candidate(begin, 0, m) for m in sorted({*MIXES, mix})]

@@ -45,6 +45,18 @@ def test_before_training_it_gives_the_base_to_the_last_bit(name: str, term: str)
     assert same(network.adapter(params, base, embedding), base)
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("term", TERMS)
+def test_a_weight_is_how_far_from_the_base_to_what_is_generated(term: str, weight: float) -> None:
+    network, params, base, embedding = made("bert", term)
+    whole = network.adapter(shaken(params), base, embedding)
+    part = made("bert", term, weight=weight)[0].adapter(shaken(params), base, embedding)
+    for path, factors in base.items():
+        for name, factor in factors.items():
+            begin, end = np.array(factor), np.array(whole[path][name])
+            np.testing.assert_allclose(np.array(part[path][name]), begin + weight * (end - begin), atol=1e-5)
+
+
 @pytest.mark.parametrize("term", TERMS)
 @pytest.mark.parametrize("name", BACKBONES)
 def test_what_it_gives_fits_the_backbone_and_depends_on_the_task(name: str, term: str) -> None:

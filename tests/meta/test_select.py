@@ -49,13 +49,10 @@ def test_candidates_are_what_a_method_offers() -> None:
     static = ["frozen", "frozen, logistic", *(f"static, mix {mix}" for mix in ("0.25", "0.3", "0.5", "1"))]
     static += ["static, mix 0.3, logistic", "static, mix 0.5, logistic"]
     assert [c.name for c in candidates_of(method_named("protonet"), 3, 0.3)] == static
-    starts = ["static, mix 0.5, both", "hypernetwork, mix 0.5, both"]
-    for told, rest in (
-        (True, [*starts, *(f"{start}, detector {weight}" for start in starts for weight in ("0.5", "1"))]),
-        (False, ["frozen, both", *starts]),
-    ):
-        words = candidates_of(method_named("hypernetwork"), 0, 0.5, tagging=True, detector=told)
-        assert [c.name for c in words] == ["frozen", *rest]
+    for method, best in (("hypernetwork", "hypernetwork, mix 0.5, both"), ("protonet", "static, mix 0.5, both")):
+        for told, rest in ((True, [f"{best}, detector 0.5"]), (False, [])):
+            words = candidates_of(method_named(method), 0, 0.5, tagging=True, detector=told)
+            assert [c.name for c in words] == ["frozen", "frozen, both", best, *rest]
     both = candidates_of(method_named("protonet"), 3, 0.5, names=True)
     assert [c.name for c in both if c.names] == [f"{c.name} + names" for c in both if not c.names]
 
@@ -139,6 +136,8 @@ def test_one_batch_says_what_classifiers_one_by_one_say(
     names = Beside(None, frozen.names) if named else None
     item = Item(support, query, ways, mx.zeros(0), mx.arange(ways), "task", names=names)
     candidates = candidates_of(method, 0, 0.3, names=named, tagging=head.name == "tagger")
+    if head.name == "tagger":
+        candidates += (Candidate("static", 0, 0.3), Candidate("static", 0, 0.3, classifier="both"))
 
     def plain(c: Candidate, kept: np.ndarray, side: str, asked: np.ndarray) -> np.ndarray:
         seen, told, called = (
