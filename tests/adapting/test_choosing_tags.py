@@ -99,12 +99,14 @@ def by_hand(begin: Start, start: str, mix: float, seed: int, folds: int) -> Coun
 
 @pytest.mark.parametrize(("start", "mix"), [("frozen", 0.0), ("static", 0.25), ("hypernetwork", 0.25)])
 def test_the_estimate_is_the_head_written_out(begin: Start, start: str, mix: float) -> None:
-    sure = begin._replace(prior=sure_of(Candidate(start, 0, mix)))
+    own = Candidate(start, 0, mix)
+    sure = begin._replace(prior=sure_of(own), candidates=tuple(dict.fromkeys((FROZEN, own))))
     measured = estimate(sure, look(begin, SENTENCES, TAGS, TYPES), TYPES, 4, 1, 7, {})
     wanted = by_hand(sure, start, mix, 7, 4)
     assert measured is not None
     assert (measured.f1, measured.precision, measured.recall) == (wanted.f1, wanted.precision, wanted.recall)
     assert wanted.right > 0
+    assert measured.chosen == {own.name: 4}
     assert measured.frozen == by_hand(sure, "frozen", 0.0, 7, 4).f1
     assert measured.ci95[0] <= measured.f1 <= measured.ci95[1]
 
