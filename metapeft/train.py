@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -174,18 +174,6 @@ def write_prior(folder: Path, backbone: Backbone, validation: list[Task], config
     sizes = Sizes(ways=config.ways[1], rows=config.rows)
     prior = prior_of(open_checkpoint(str(folder), backbone), validation, sizes, config.prior_episodes)
     atomic.write_text(folder / "prior.json", atomic.canonical_json(prior._asdict()))
-
-
-def default_out(config: TrainConfig) -> Path:
-    """Where a run goes when nothing is said."""
-    suite = Path(config.suite).resolve().name
-    return Path("runs/train") / f"{suite}-{config.method}-{config.backbone.rstrip('/').rpartition('/')[2]}"
-
-
-def settings_of(config: TrainConfig) -> dict[str, Any]:
-    """What the numbers of a run depend on: everything but where it goes and how it is watched."""
-    watching = {"out", "report_to", "resume", "dry_run", "save_every", "suite", "more", "backbone", "prior_episodes"}
-    return config.model_dump(exclude=watching)
 
 
 def main(argv: list[str] | None = None) -> int:

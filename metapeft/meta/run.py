@@ -104,8 +104,6 @@ class Run:
     """
 
     def __init__(self, config: TrainConfig):
-        from metapeft.train import default_out, settings_of
-
         self.rank, self.world = distributed.group()
         self.out = Path(config.out) if config.out else default_out(config)
         self.suite, *more = suites = [Suite(path) for path in (config.suite, *config.more)]
@@ -444,6 +442,18 @@ class Run:
 
 
 # --- parts
+
+
+def default_out(config: TrainConfig) -> Path:
+    """Where a run goes when nothing is said."""
+    suite = Path(config.suite).resolve().name
+    return Path("runs/train") / f"{suite}-{config.method}-{config.backbone.rstrip('/').rpartition('/')[2]}"
+
+
+def settings_of(config: TrainConfig) -> dict[str, Any]:
+    """What the numbers of a run depend on: everything but where it goes and how it is watched."""
+    watching = {"out", "report_to", "resume", "dry_run", "save_every", "suite", "more", "backbone", "prior_episodes"}
+    return config.model_dump(exclude=watching)
 
 
 def with_defaults(config: TrainConfig, kind: str) -> TrainConfig:
