@@ -76,13 +76,7 @@ def tagger_and_logistic_head() -> Head:
         ways = params["bias"].shape[0]
         return _nearest(near[:, :-ways], ways - 1) + near[:, -ways:] + params["bias"]
 
-    def by_cosines(near: mx.array, among: mx.array, labels: mx.array, ways: int) -> mx.array:
-        assert regression.by_cosines is not None
-        share = regression_share(labels)
-        prototypes = _by_cosines(near, among, labels, ways)
-        return (1 - share) * prototypes + share * regression.by_cosines(near, among, labels, ways)
-
-    return Head("tagger and logistic", regression.default_meta, init, logits, by_cosines)
+    return Head("tagger and logistic", regression.default_meta, init, logits)
 
 
 def _init(
