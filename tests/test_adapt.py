@@ -304,7 +304,7 @@ def test_tagged_sentences_become_a_tagger(
     estimate = result["estimate"]
     assert f"F1        {100 * estimate['f1']:.1f} on sentences left out" in shown
     assert f"looking up entities {100 * estimate['gazetteer']:.1f}" in shown
-    assert {name.split(",")[0] for name in result["scores"]} == {"frozen", "hypernetwork"}
+    assert {name.split(",")[0] for name in result["scores"]} == {"frozen", "static", "hypernetwork"}
     assert set(result["scores"]) == set(result["validated"])
     assert all(near["task"] in shown for near in result["nearest"])
     assert "the checkpoint was trained on synthetic text: expect little of it" in result["notes"]

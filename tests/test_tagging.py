@@ -98,8 +98,8 @@ def test_every_method_tags_the_same_episodes(suite: Path, checkpoint: Path, tmp_
         (5, "sentences"),
     ]
     starts = [f"{start}, mix 0.5" for start in ("static", "hypernetwork")]
-    beside = [start + how for start in starts for how in ("", ", both, detector 0.5")]
-    offered = ["frozen", "frozen, both", "hypernetwork, mix 0.5, both", *beside]
+    every = [start + how for start in starts for how in ("", ", both", ", both, detector 0.5")]
+    offered = ["frozen", "frozen, both", *every]
     controls = ["random", "nearest neighbour", "structured nearest neighbour", "gazetteer"]
     controls += [f"shuffled, mix 0.5{how}" for how in ("", ", both", ", both, detector 0.5")]
     for cell in result["cells"]:

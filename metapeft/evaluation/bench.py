@@ -164,7 +164,7 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bo
     base = meta["base"]
     told = setup.detector is not None
     offered = candidates_of(method, steps, facts["mix"], names=not tagging, tagging=tagging, detector=told)
-    beside = _beside(method, facts["mix"], offered) if tagging else ()
+    beside = tuple(Candidate(begin, 0, facts["mix"]) for begin in starts_of(method)) if tagging else ()
     averaged = None
     if baselines and setup.hypernetwork is not None:
         averaged = meta | {"base": mean_adapter(setup.hypernetwork, meta["generator"], base, checkpoint.library)}
@@ -180,15 +180,6 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bo
         beside,
         averaged,
     )
-
-
-def _beside(method: Method, mix: float, offered: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Of words: every start by prototypes alone, and with all that the last one is offered with."""
-    parts = dict.fromkeys((c.classifier, c.detector) for c in (Candidate("static"), offered[-1]))
-    every = [
-        Candidate(start, 0, mix, classifier=by, detector=told) for by, told in parts for start in starts_of(method)
-    ]
-    return tuple(c for c in every if c not in offered)
 
 
 def sampler(

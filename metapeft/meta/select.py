@@ -253,7 +253,7 @@ def candidates_of(
 
     A logistic regression is offered on the frozen features and at two mixes: with more than a few examples, or many
     classes, it is better than prototypes, and it costs more to fit. A few sentences choose badly among many: of words
-    little is offered, both classifiers together, on frozen features, on the best start, and with what a detector adds.
+    little is offered, both classifiers together, on frozen features, on every start, and with what a detector adds.
 
     Args:
         method: of the checkpoint.
@@ -265,9 +265,9 @@ def candidates_of(
     """
     starts = starts_of(method)
     if tagging:
-        both = Candidate(starts[-1], 0, mix, classifier="both")
-        told = (both._replace(detector=DETECTOR),) if detector else ()
-        return (FROZEN, FROZEN._replace(classifier="both"), both, *told)
+        both = [Candidate(begin, 0, mix, classifier="both") for begin in starts]
+        told = [c._replace(detector=DETECTOR) for c in both] if detector else []
+        return (FROZEN, FROZEN._replace(classifier="both"), *both, *told)
     out = [FROZEN, FROZEN._replace(classifier="logistic")]
     for begin in starts:
         out += [Candidate(begin, 0, m) for m in sorted({*MIXES, mix})]

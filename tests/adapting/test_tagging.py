@@ -100,7 +100,7 @@ def test_why_says_what_was_offered_and_how_it_did(begin: Start, monkeypatch: pyt
     made = adapt_sentences(SENTENCES, TAGS, folds=2, repeats=1)
     own, frozen = (100 * made.result["validated"][name] for name in (told.name, "frozen"))
     assert made.result["why"].startswith(
-        f"Offered: 4 starts and mixes. {told.name} had an F1 of {own:.1f} on the sentences left out, "
+        f"Offered: 6 starts and mixes. {told.name} had an F1 of {own:.1f} on the sentences left out, "
         f"the frozen prototypes {frozen:.1f}; on tasks as near"
     )
     assert made.result["nearest"] != []

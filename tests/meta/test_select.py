@@ -49,10 +49,11 @@ def test_candidates_are_what_a_method_offers() -> None:
     static = ["frozen", "frozen, logistic", *(f"static, mix {mix}" for mix in ("0.25", "0.3", "0.5", "1"))]
     static += ["static, mix 0.3, logistic", "static, mix 0.5, logistic"]
     assert [c.name for c in candidates_of(method_named("protonet"), 3, 0.3)] == static
-    for method, best in (("hypernetwork", "hypernetwork, mix 0.5, both"), ("protonet", "static, mix 0.5, both")):
-        for told, rest in ((True, [f"{best}, detector 0.5"]), (False, [])):
+    for method, starts in (("hypernetwork", ["static", "hypernetwork"]), ("protonet", ["static"])):
+        both = [f"{start}, mix 0.5, both" for start in starts]
+        for told, rest in ((True, [f"{name}, detector 0.5" for name in both]), (False, [])):
             words = candidates_of(method_named(method), 0, 0.5, tagging=True, detector=told)
-            assert [c.name for c in words] == ["frozen", "frozen, both", best, *rest]
+            assert [c.name for c in words] == ["frozen", "frozen, both", *both, *rest]
     both = candidates_of(method_named("protonet"), 3, 0.5, names=True)
     assert [c.name for c in both if c.names] == [f"{c.name} + names" for c in both if not c.names]
 
@@ -137,7 +138,7 @@ def test_one_batch_says_what_classifiers_one_by_one_say(
     item = Item(support, query, ways, mx.zeros(0), mx.arange(ways), "task", names=names)
     candidates = candidates_of(method, 0, 0.3, names=named, tagging=head.name == "tagger")
     if head.name == "tagger":
-        candidates += (Candidate("static", 0, 0.3), Candidate("static", 0, 0.3, classifier="both"))
+        candidates += (Candidate("static", 0, 0.3),)
 
     def plain(c: Candidate, kept: np.ndarray, side: str, asked: np.ndarray) -> np.ndarray:
         seen, told, called = (
