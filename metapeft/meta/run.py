@@ -85,7 +85,7 @@ METRIC_OF = {
     "tagging": "entity F1",
     "generation": "share of tokens said right",
 }
-# Of the generated term once training has ended. Words: validation tasks, 5 mentions of 5 types; see docs/results.md.
+# Of the generated term once training has ended. Words: chosen on validation tasks, 1 to 10 mentions of 1 to 5 types.
 WEIGHT_OF = {"tagging": 0.5}
 KINDS_BY_DEFAULT = ("classification", "tagging", "generation")
 MLP = "mlp"
