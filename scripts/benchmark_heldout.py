@@ -43,7 +43,6 @@ from metapeft.train import TrainConfig, train
 DESCRIPTION = "Held-out domains and families: train without them, test on them."
 EXAMPLES = ["python scripts/benchmark_heldout.py suite=runs/suites/all splits=[families_topic] episodes=60"]
 TRAIN: dict[str, Any] = {
-    "ways": [2, 5],
     "shots": [1, 5, 10],
     "query": 6,
     "max_tokens": 48,
@@ -63,7 +62,6 @@ TRAIN: dict[str, Any] = {
 }
 # Words: half of the features stay frozen, types have no names that are read, and sentences are longer than a title.
 TAGGING: dict[str, Any] = {
-    "ways": [1, 5],  # who asks for one type has sentences with others, and they are O
     "shots": [1, 2, 5],
     "query": 5,
     "max_tokens": 96,

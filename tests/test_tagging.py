@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from metapeft import build, evaluate, train
 from metapeft.episodes.tagging import mention_counts
 from metapeft.evaluation.report import html
+from metapeft.meta import run as meta_run
 from metapeft.tasks.suite import Suite
 
 RECIPE = """
@@ -86,6 +88,27 @@ def test_a_suite_of_tagging_alone_is_trained_on_as_it_is(checkpoint: Path) -> No
     assert "mentions" in facts["settings"]["hypernetwork"]["blocks"]
     assert facts["settings"]["ways"] == [1, 5]
     assert facts["hypernetwork"]["weight"] == 0.5
+
+
+def test_training_has_all_of_what_is_generated_and_whoever_reads_it_has_half(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights: dict[str, set[float]] = {"outer_step": set(), "accuracies": set()}
+
+    def watched(name: str, at: int) -> Callable[..., Any]:
+        plain = getattr(meta_run, name)
+
+        def call(*given: Any, **named: Any) -> Any:
+            if given[at].hypernetwork is not None:  # the frozen prototype has none
+                weights[name].add(given[at].hypernetwork.weight)
+            return plain(*given, **named)
+
+        return call
+
+    monkeypatch.setattr(meta_run, "outer_step", watched("outer_step", 2))
+    monkeypatch.setattr(meta_run, "accuracies", watched("accuracies", 0))
+    assert train.main([f"suite={suite}", f"out={tmp_path}", *RUN, "prior_episodes=0"]) == 0
+    assert weights == {"outer_step": {1.0}, "accuracies": {0.5}}
 
 
 def test_every_method_tags_the_same_episodes(suite: Path, checkpoint: Path, tmp_path: Path) -> None:

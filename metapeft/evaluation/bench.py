@@ -56,9 +56,9 @@ from metapeft.meta.select import (
     candidates_of,
     choose,
     cross_validate,
+    learned_starts,
     nearness,
     read,
-    starts_of,
 )
 from metapeft.meta.states import PoolStates
 from metapeft.meta.stream import limited, sampler_of
@@ -164,7 +164,7 @@ def open_checkpoint(path: str, backbone: Backbone, steps: int = 0, baselines: bo
     base = meta["base"]
     told = setup.detector is not None
     offered = candidates_of(method, steps, facts["mix"], names=not tagging, tagging=tagging, detector=told)
-    beside = tuple(Candidate(begin, 0, facts["mix"]) for begin in starts_of(method)) if tagging else ()
+    beside = tuple(Candidate(begin, 0, facts["mix"]) for begin in learned_starts(method)) if tagging else ()
     averaged = None
     if baselines and setup.hypernetwork is not None:
         averaged = meta | {"base": mean_adapter(setup.hypernetwork, meta["generator"], base, checkpoint.library)}

@@ -37,7 +37,7 @@ def regression_share(labels: mx.array) -> mx.array:
     """How much the regression of `tagger_and_logistic_head` weighs, float32 ``(…)``: ``SHARE * m / (m + FEW)``.
 
     m is the number of words in mentions: of one or two mentions a regression learns that nearly all words are outside.
-    (Chosen on validation tasks with one, two and four types, one and five mentions of each.)
+    (Chosen on validation tasks with one, two and five types, one to ten mentions of each.)
 
     Args:
         labels: of the support set, int32 ``(…, n)``; 0 is outside, what is below has no say.

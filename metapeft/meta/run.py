@@ -7,7 +7,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +74,7 @@ HEADS = {
     "tagger and logistic": tagger_and_logistic_head,  # as logistic
 }
 DEFAULTS_OF: dict[str, dict[str, Any]] = {
+    # one type too: who asks for one has sentences with others, and they are O
     "tagging": {"inner_steps": 0, "max_tokens": 96, "ways": [1, 5]},
     "generation": {"inner_steps": 5, "max_tokens": 512, "mix": 1.0, "shots": [5, 10], "prior_episodes": 0},
 }
@@ -183,10 +183,7 @@ class Run:
             transitions,
         )
         # how checkpoints are read: training itself has the whole generated term
-        self.reading = self.setup
-        if self.hypernetwork is not None:
-            own = replace(self.hypernetwork, weight=self.facts["hypernetwork"]["weight"])
-            self.reading = self.setup._replace(hypernetwork=own)
+        self.reading = self.setup._replace(hypernetwork=checkpoints.hypernetwork_of(self.facts, self.backbone))
         self.outer = Outer(
             config.steps,
             config.batch,

@@ -241,7 +241,7 @@ def nearness(library: np.ndarray, embedding: np.ndarray) -> float:
     return float(np.max(library @ embedding))
 
 
-def starts_of(method: Method) -> tuple[str, ...]:
+def learned_starts(method: Method) -> tuple[str, ...]:
     """The starts that a method learns, the base first."""
     return ("static", "hypernetwork") if "generator" in method.learns else ("static",)
 
@@ -263,7 +263,7 @@ def candidates_of(
         tagging: words are tagged; without steps.
         detector: there is one.
     """
-    starts = starts_of(method)
+    starts = learned_starts(method)
     if tagging:
         both = [Candidate(begin, 0, mix, classifier="both") for begin in starts]
         told = [c._replace(detector=DETECTOR) for c in both] if detector else []

@@ -14,16 +14,18 @@ from metapeft.heads.head import cross_entropy
 from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Item, path
 from metapeft.meta.outer_loop import support_set
-from metapeft.meta.select import Candidate
+from metapeft.meta.select import Candidate, learned_starts
 from metapeft.mlx import mx
 from metapeft.tasks.task import Task
 
 
 def candidates_of(opened: Opened, steps: int) -> tuple[Candidate, ...]:
     """What can be chosen: the frozen model, the learned starts, and each of these after `steps` steps; 0 for none."""
-    starts = ["static"] + ["hypernetwork"] * ("generator" in opened.meta)
     taken = (0, steps) if steps and opened.method.steps else (0,)
-    return (Candidate("frozen"), *(Candidate(start, each, 1.0) for start in starts for each in taken))
+    return (
+        Candidate("frozen"),
+        *(Candidate(start, each, 1.0) for start in learned_starts(opened.method) for each in taken),
+    )
 
 
 def adapters_of(opened: Opened, item: Item, candidates: Sequence[Candidate]) -> dict[str, Adapter]:
