@@ -239,7 +239,7 @@ def prior_of(opened: Opened, validation: Sequence[Task], sizes: Sizes, episodes:
     records = []
     for task, shots, episode in validation_episodes(opened, validation, sizes, episodes):
         item, known, near = read_episode(opened, episode, task)
-        right = _right(opened, item, read(setup, method, meta, item, opened.candidates, known))[0]
+        right = _judged(opened, item, read(setup, method, meta, item, opened.candidates, known)).figures
         part = _part(opened, task, episode)
         validated = cross_validate(setup, method, meta, item, part, opened.candidates, sizes.folds, known)
         seen = {name: value - validated.scores[frozen] for name, value in validated.scores.items()}
@@ -281,16 +281,13 @@ def cell_of(
     curves: dict[str, dict[str, list[list[float]]]] = {"accuracy": {}, "support_loss": {}, "query_loss": {}}
     mx.reset_peak_memory()
     plain = tuple(c for c in opened.candidates if not c.names)
-    offered = {"auto": plain} | ({} if tagging else {f"auto{NAMES}": opened.candidates})
+    offered = {"auto": plain} | ({f"auto{NAMES}": opened.candidates} if plain != opened.candidates else {})
     chosen: dict[str, Counter[str]] = {name: Counter() for name in offered}
     similarity = []
     for number, episode in enumerate(drawn.episodes(0, sizes.episodes)):
         item, known, near = read_episode(opened, episode, task)
         logits = read(opened.setup, opened.method, opened.meta, item, (*opened.candidates, *opened.beside), known)
-        counts = _counts(opened, item, logits)
-        right, own_f1 = (
-            ({name: each.f1 for name, each in counts.items()}, {}) if tagging else _right(opened, item, logits)
-        )
+        right, own_f1, counts = _judged(opened, item, logits)
         if number < sizes.control_episodes:
             right |= _controls(opened, task, episode, item, sizes)
         setup, method, meta, part = opened.setup, opened.method, opened.meta, _part(opened, task, episode)
@@ -299,11 +296,10 @@ def cell_of(
             choice = choose(candidates, validated, prior, near, size_of(item.support, item.ways))
             chosen[name][choice.candidate.name] += 1
             right[name] = right[choice.candidate.name]
-            if tagging:
+            if choice.candidate.name in counts:
                 counts[name] = counts[choice.candidate.name]
-        if tagging:
-            for name, three in counts.items():
-                mentions[name] = np.add(mentions.get(name, 0), three).tolist()
+        for name, three in counts.items():
+            mentions[name] = np.add(mentions.get(name, 0), three).tolist()
         similarity.append(near)
         for name, value in right.items():
             scores.setdefault(name, []).append(value)
@@ -370,23 +366,30 @@ def _generated(opened: Opened) -> tuple[Candidate, ...]:
     return tuple(c for c in every if c.start == "hypernetwork" and c.mix == opened.facts["mix"])
 
 
-def _right(opened: Opened, item: Item, logits: Mapping[str, mx.array]) -> tuple[dict[str, float], dict[str, float]]:
-    """Query accuracy and macro-F1 by candidate; of words the entity F1, and nothing beside it."""
-    if counts := _counts(opened, item, logits):
-        return {name: each.f1 for name, each in counts.items()}, {}
+class Judged(NamedTuple):
+    """What candidates said of a query set, by their names.
+
+    Attributes:
+        figures: accuracy, or the strict F1 of the mentions.
+        macro_f1: mean over classes; none where words are tagged.
+        counts: mentions; none where examples are classified.
+    """
+
+    figures: dict[str, float]
+    macro_f1: dict[str, float]
+    counts: dict[str, Counts]
+
+
+def _judged(opened: Opened, item: Item, logits: Mapping[str, mx.array]) -> Judged:
+    if item.query.sentences is not None:
+        found = counts_of_all(list(logits.values()), item.query.sentences, transitions_of_item(opened.setup, item))
+        counts = {name: Counts(*each.sum(axis=0).tolist()) for name, each in zip(logits, found, strict=True)}
+        return Judged({name: each.f1 for name, each in counts.items()}, {}, counts)
     said = mx.argmax(mx.stack(list(logits.values())), axis=-1)
     right = mx.mean((said == item.query.labels).astype(mx.float32), axis=-1)  # as `accuracy`, of all at once
     labels = np.array(item.query.labels)
     f1 = [macro_f1(labels, each) for each in np.array(said)]
-    return dict(zip(logits, np.array(right).tolist(), strict=True)), dict(zip(logits, f1, strict=True))
-
-
-def _counts(opened: Opened, item: Item, logits: Mapping[str, mx.array]) -> dict[str, Counts]:
-    """Mentions by candidate; none where examples are classified."""
-    if item.query.sentences is None:
-        return {}
-    found = counts_of_all(list(logits.values()), item.query.sentences, transitions_of_item(opened.setup, item))
-    return {name: Counts(*each.sum(axis=0).tolist()) for name, each in zip(logits, found, strict=True)}
+    return Judged(dict(zip(logits, np.array(right).tolist(), strict=True)), dict(zip(logits, f1, strict=True)), {})
 
 
 def _controls(opened: Opened, task: Task, episode: Episode, item: Item, sizes: Sizes) -> dict[str, float]:
@@ -396,7 +399,7 @@ def _controls(opened: Opened, task: Task, episode: Episode, item: Item, sizes: S
     if generated := _generated(opened):
         other = item._replace(embedding=stranger(opened, task, episode.index))
         logits = read(opened.setup, opened.method, opened.meta, other, generated, {})
-        swapped, _ = _right(opened, other, logits)
+        swapped = _judged(opened, other, logits).figures
         right |= {name.replace("hypernetwork", "shuffled"): value for name, value in swapped.items()}
     right |= from_random(opened.setup.learner, opened.lora, item, episode.index, _random_steps(sizes), sizes.tuned)
     if opened.setup.transitions is not None:
@@ -405,7 +408,7 @@ def _controls(opened: Opened, task: Task, episode: Episode, item: Item, sizes: S
         right |= without_steps(item, episode, sizes.tuned)
     if opened.averaged is not None:
         logits = read(opened.setup, opened.method, opened.averaged, item, [Candidate(MEAN, 0, mix)])
-        right |= _right(opened, item, logits)[0]
+        right |= _judged(opened, item, logits).figures
     return right
 
 

@@ -57,9 +57,10 @@ class Head(NamedTuple):
         default_meta: ``() -> meta``, the meta-learned scalars at their start; empty where nothing is learned.
         init: ``(features, labels, ways, meta=None, label_features=None) -> params``, see `Init`.
         logits: ``(params, features (m, d)) -> (m, ways)``.
-        by_cosines: ``(near (m, n), among (n, n), labels (n,), ways) -> (m, ways)``: what `logits` of `init` gives for
-            features of length 1, from their cosines to the support set and those within it. A mix of features is a mix
-            of cosines, so many mixes cost little more than one. None where a head needs the features.
+        by_cosines: ``(near (m, n), among (n, n), labels (folds, n), ways) -> (folds, m, ways)``: what `logits` of
+            `init` gives for features of length 1, from their cosines to the support set and those within it. A mix of
+            features is a mix of cosines, so many mixes cost little more than one. None where a head needs the features.
+        in_folds: as `init`, of labels ``(folds, n)``, params ``(folds, …)``; None where folds share no work.
         params: names of what gradient steps move.
     """
 
@@ -68,6 +69,7 @@ class Head(NamedTuple):
     init: Init
     logits: Callable[[Params, mx.array], mx.array]
     by_cosines: Callable[[mx.array, mx.array, mx.array, int], mx.array] | None = None
+    in_folds: Init | None = None
     params: tuple[str, ...] = ("weight", "bias")
 
 
@@ -113,8 +115,8 @@ def check_label_features(label_features: mx.array, features: mx.array, ways: int
 
 
 def one_hot(labels: mx.array, ways: int) -> mx.array:
-    """Labels ``(n,)`` as float32 ``(n, ways)``, to sum by matrix products: scatter is slow and dear to derive."""
-    return (labels[:, None] == mx.arange(ways)).astype(mx.float32)
+    """Labels ``(…)`` as float32 ``(…, ways)``, to sum by matrix products: scatter is slow and dear to derive."""
+    return (labels[..., None] == mx.arange(ways)).astype(mx.float32)
 
 
 def inverse_length(features: mx.array) -> mx.array:
@@ -134,23 +136,25 @@ def weighted(
 
     Args:
         features: ``(n, d)``.
-        labels: int32 ``(n,)``; what is none of the classes has no say.
+        labels: int32 ``(…, n)``; what is none of the classes has no say.
         ways: number of classes.
         log_name_weight: logarithm of how many examples a name is worth.
         label_features: features of the classes' names ``(ways, d)``, or None.
 
     Returns:
-        Rows of length 1 ``(m, d)``, their one-hot labels ``(m, ways)`` and weights ``(m, 1)``.
+        Rows of length 1 ``(m, d)``, their one-hot labels ``(…, m, ways)`` and weights ``(…, m, 1)``.
 
     Raises:
         ValueError: `label_features` have another shape.
     """
     x, y = unit(features), one_hot(labels, ways)
-    share = mx.sum(y, axis=1, keepdims=True)  # 0 where the label is no class
+    share = mx.sum(y, axis=-1, keepdims=True)  # 0 where the label is no class
     if label_features is not None:
         check_label_features(label_features, features, ways)
-        x, y = mx.concatenate([x, unit(label_features)]), mx.concatenate([y, mx.eye(ways)])
-        share = mx.concatenate([share, mx.broadcast_to(mx.exp(log_name_weight), (ways, 1))])
+        folds = y.shape[:-2]
+        x = mx.concatenate([x, unit(label_features)])
+        y = mx.concatenate([y, mx.broadcast_to(mx.eye(ways), (*folds, ways, ways))], axis=-2)
+        share = mx.concatenate([share, mx.broadcast_to(mx.exp(log_name_weight), (*folds, ways, 1))], axis=-2)
     return x, y, share
 
 

@@ -8,7 +8,6 @@ inverted once and every step of descent is multiplied by it. Nesterov's momentum
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from metapeft.heads.head import Head, Meta, Params, one_hot, unit_logits, weighted
 from metapeft.mlx import mx
@@ -30,7 +29,7 @@ def logistic_head(iterations: int = 30) -> Head:
             of `nano`).
     """
 
-    def init(
+    def in_folds(
         features: mx.array,
         labels: mx.array,
         ways: int,
@@ -43,62 +42,84 @@ def logistic_head(iterations: int = 30) -> Head:
         n, d = x.shape
         if n <= d:  # W is a sum of the examples, and their weights are fewer numbers
             weights = _by_products(x @ x.T, y, share, strength, iterations)
-            return {"weight": weights.T @ x, "bias": mx.sum(weights, axis=0)}
+            return {"weight": mx.swapaxes(weights, 1, 2) @ x, "bias": mx.sum(weights, axis=1)}
         padded = mx.concatenate([x, mx.ones((n, 1))], axis=1)
-        bound = 0.5 * padded.T @ (share * padded) + mx.eye(d + 1) / strength
-        slope = _descend(padded, lambda apart: padded.T @ apart, bound, y, share, strength, iterations)
-        return {"weight": slope[:-1].T, "bias": slope[-1]}
+        bound = 0.5 * padded.T @ (mx.max(share, axis=0) * padded) + mx.eye(d + 1) / strength
+        slope = _descend(padded, padded.T, bound, y, share, strength, iterations)
+        return {"weight": mx.swapaxes(slope[:, :-1], 1, 2), "bias": slope[:, -1]}
+
+    def init(
+        features: mx.array,
+        labels: mx.array,
+        ways: int,
+        meta: Meta | None = None,
+        label_features: mx.array | None = None,
+    ) -> Params:
+        params = in_folds(features, labels[None], ways, meta, label_features)
+        return {name: value[0] for name, value in params.items()}
 
     def by_cosines(near: mx.array, among: mx.array, labels: mx.array, ways: int) -> mx.array:
         y = one_hot(labels, ways)
         strength = mx.exp(_logistic_meta()["log_strength"])
-        weights = _by_products(among, y, mx.sum(y, axis=1, keepdims=True), strength, iterations)
-        return (near + 1.0) @ weights
+        weights = _by_products(among, y, mx.sum(y, axis=-1, keepdims=True), strength, iterations)
+        return _times(near + 1.0, weights)
 
-    return Head("logistic", _logistic_meta, init, unit_logits, by_cosines)
+    return Head("logistic", _logistic_meta, init, unit_logits, by_cosines, in_folds)
 
 
 def _by_products(among: mx.array, y: mx.array, share: mx.array, strength: mx.array, iterations: int) -> mx.array:
-    """What each example weighs in each class, ``(n, k)``, from the products of features within them ``(n, n)``."""
+    """What each example weighs in each class, ``(folds, n, k)``, from the products of features within them."""
     products = among + 1.0  # the intercept: a coordinate that is 1 everywhere
-    bound = 0.5 * share * products + mx.eye(among.shape[0]) / strength
-    return _descend(products, lambda apart: apart, bound, y, share, strength, iterations)
+    bound = 0.5 * mx.max(share, axis=0) * products + mx.eye(among.shape[0]) / strength
+    return _descend(products, None, bound, y, share, strength, iterations)
 
 
 def _descend(
     forward: mx.array,
-    back: Callable[[mx.array], mx.array],
+    back: mx.array | None,
     bound: mx.array,
     y: mx.array,
     share: mx.array,
     strength: mx.array,
     iterations: int,
 ) -> mx.array:
-    """Minimize in the coordinates that `forward` ``(n, m)`` takes to logits.
+    """Minimize in the coordinates that `forward` ``(n, m)`` takes to logits, in all folds at the same time.
+
+    What bounds the curvature with all examples bounds it without some of them: so there is one inverse for all folds.
 
     Args:
         forward: coordinates to logits.
-        back: differences of probabilities and labels ``(n, k)`` to coordinates ``(m, k)``.
-        bound: of the curvature ``(m, m)``.
-        y: labels, one row for each example ``(n, k)``.
-        share: weight of each ``(n, 1)``.
+        back: ``(m, n)``, differences of probabilities and labels to coordinates; None where they are the coordinates.
+        bound: of the curvature with the examples of every fold, ``(m, m)``.
+        y: labels, one row for each example ``(folds, n, k)``.
+        share: weight of each ``(folds, n, 1)``.
         strength: inverse weight of the penalty.
         iterations: how many.
 
     Returns:
-        ``(m, k)``.
+        ``(folds, m, k)``.
     """
     inverse = mx.linalg.inv(bound, stream=mx.cpu)  # no GPU has it; it is small
-    at = ahead = mx.zeros((forward.shape[1], y.shape[1]))
-    pace = mx.array(1.0)
+    folds, _, k = y.shape
+    at = ahead = mx.zeros((folds, forward.shape[1], k))
+    pace = mx.ones((folds, 1, 1))
     for _ in range(iterations):
-        slope = back(share * (mx.softmax(forward @ ahead, axis=-1) - y)) + ahead / strength
-        after = ahead - inverse @ slope
-        pace = mx.where(mx.sum((ahead - after) * (after - at)) > 0, 1.0, pace)
+        apart = share * (mx.softmax(_times(forward, ahead), axis=-1) - y)
+        slope = (apart if back is None else _times(back, apart)) + ahead / strength
+        after = ahead - _times(inverse, slope)
+        uphill = mx.sum((ahead - after) * (after - at), axis=(1, 2), keepdims=True) > 0
+        pace = mx.where(uphill, 1.0, pace)
         following = 0.5 * (1.0 + mx.sqrt(1.0 + 4.0 * pace * pace))
         ahead = after + (pace - 1.0) / following * (after - at)
         at, pace = after, following
     return at
+
+
+def _times(matrix: mx.array, columns: mx.array) -> mx.array:
+    """A matrix ``(a, b)`` times ``(folds, b, k)``, as one wide product: ``(folds, a, k)``."""
+    folds, b, k = columns.shape
+    wide = mx.swapaxes(columns, 0, 1).reshape(b, folds * k)
+    return mx.swapaxes((matrix @ wide).reshape(-1, folds, k), 0, 1)
 
 
 def _logistic_meta() -> Meta:

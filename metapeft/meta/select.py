@@ -31,7 +31,6 @@ from metapeft.mlx import mx
 LOGISTIC, LOGISTIC_OF_WORDS, BOTH = logistic_head(), logistic_head(ITERATIONS), tagger_and_logistic_head()
 _NAMELESS = {"log_name_weight": mx.array(-math.inf)}  # for every head that reads names
 LARGE = 2**14  # support times query units: beyond it a classifier costs more than to begin its operations
-TOGETHER = 800  # support units: up to here all folds at once are faster than one after the other
 DETECTOR = 0.5  # its weight; 0 to 3 were tried on training tasks, with a detector of the others each
 MIXES = (0.25, 0.5, 1.0)  # weights of adapted features that are tried beside the one of training
 
@@ -417,21 +416,20 @@ def _one_by_one(
                 (1 - c.mix) * between(FROZEN.start, frozen, side) + c.mix * between(c.start, own, side)
                 for side in ("query", "support")
             )
-
-            def classify(kept: mx.array, head: Head = head, near: mx.array = near, among: mx.array = among) -> mx.array:
-                assert head.by_cosines is not None
-                return head.by_cosines(near, among, kept, ways)
-
-            together = count <= TOGETHER
-            out[c.name] = mx.vmap(classify)(labels) if together else mx.stack([classify(kept) for kept in labels])
+            out[c.name] = head.by_cosines(near, among, labels, ways)
         else:
             join = _halves_that_weigh if regression else beside  # other heads may count the coordinates
             support, query = join(frozen.support, own.support, c.mix), join(frozen.query, own.query, c.mix)
             names = None
             if frozen.names is not None and own.names is not None:
                 names = join(frozen.names, own.names, c.mix)
-            made = [classifier_of(setup, meta, c, support, kept, ways, names) for kept in labels]
-            out[c.name] = mx.stack([head.logits(params, query) for params in made])
+            learned, called = _learned(setup, meta, c), names if c.names else None
+            if head.in_folds is not None:
+                params = head.in_folds(support, labels, ways, learned, called)
+                out[c.name] = mx.vmap(head.logits, in_axes=(0, None))(params, query)
+            else:
+                made = [head.init(support, kept, ways, learned, called) for kept in labels]
+                out[c.name] = mx.stack([head.logits(params, query) for params in made])
         mx.eval(out[c.name])
     return out
 

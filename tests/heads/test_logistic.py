@@ -91,12 +91,17 @@ def test_cosines_are_enough():
     x, query = unit(float32(x)), unit(float32(query))
     head, y = logistic_head(), mx.array(labels)
     assert head.by_cosines is not None
-    by_cosines = np.array(head.by_cosines(query @ x.T, x @ x.T, y, 6))
+    by_cosines = np.array(head.by_cosines(query @ x.T, x @ x.T, y[None], 6)[0])
     np.testing.assert_allclose(by_cosines, np.array(head.logits(head.init(x, y, 6), query)), atol=1e-3)
 
 
+def folds_of(count, ways, folds=3):
+    left = np.arange(count) % folds == np.arange(folds)[:, None]
+    return np.where(left, -1, np.arange(count) // folds % ways).astype(np.int32)
+
+
 def test_many_at_once_are_each_as_alone():
-    folds = np.stack([np.where(np.arange(12) % 3 == k, -1, np.arange(12) % 4) for k in range(3)]).astype(np.int32)
+    folds = folds_of(12, 4)
     x, query, head = float32(normal(12, 30)), float32(normal(5, 30, seed=2)), logistic_head()
 
     def classify(labels):
@@ -105,3 +110,41 @@ def test_many_at_once_are_each_as_alone():
     together = mx.vmap(classify)(mx.array(folds))
     alone = [np.array(classify(mx.array(labels))) for labels in folds]
     np.testing.assert_allclose(np.array(together), np.stack(alone), atol=1e-3)
+
+
+@pytest.mark.parametrize("d", [8, 60])
+@pytest.mark.parametrize("names", [False, True])
+def test_folds_share_an_inverse_and_end_where_each_ends_alone(d, names):
+    """The bound on the curvature is that of all examples: what is left out of a fold must not be learned in it."""
+    folds, head = folds_of(24, 4), logistic_head(200)
+    x, called = float32(normal(24, d)), float32(normal(4, d, seed=2)) if names else None
+    assert head.in_folds is not None
+    together = head.in_folds(x, mx.array(folds), 4, None, called)
+    for number, labels in enumerate(folds):
+        kept = np.flatnonzero(labels >= 0)
+        alone = head.init(x[mx.array(kept)], mx.array(labels[kept]), 4, None, called)
+        for name, value in alone.items():
+            np.testing.assert_allclose(np.array(together[name][number]), np.array(value), atol=5e-3)
+
+
+def test_folds_by_cosines_end_where_each_ends_alone():
+    folds, head = folds_of(24, 4), logistic_head(200)
+    x, query = unit(float32(normal(24, 60))), unit(float32(normal(7, 60, seed=2)))
+    assert head.by_cosines is not None
+    together = np.array(head.by_cosines(query @ x.T, x @ x.T, mx.array(folds), 4))
+    for logits, labels in zip(together, folds, strict=True):
+        kept = np.flatnonzero(labels >= 0)
+        alone = head.logits(head.init(x[mx.array(kept)], mx.array(labels[kept]), 4), query)
+        np.testing.assert_allclose(logits, np.array(alone), atol=5e-3)
+
+
+@pytest.mark.parametrize("iterations", [10, 30])
+def test_folds_with_few_iterations_say_what_the_solution_says(iterations):
+    labels, x, _, _ = clusters(20, 6, 200, spread=2.0)
+    x, left = unit(float32(x)), np.arange(len(labels)) % 5 == np.arange(5)[:, None]
+    folds = mx.array(np.where(left, -1, labels))
+    said = []
+    for head in (logistic_head(iterations), logistic_head(1000)):
+        assert head.by_cosines is not None
+        said.append(np.array(head.by_cosines(x @ x.T, x @ x.T, folds, 20)).argmax(axis=-1)[left])
+    assert np.mean(said[0] == said[1]) > (0.97 if iterations == 30 else 0.9)
