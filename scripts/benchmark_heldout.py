@@ -60,12 +60,12 @@ TRAIN: dict[str, Any] = {
         "keys": ["attention.self.query", "attention.self.value", "intermediate.dense", "output.dense"],
     },
 }
-# Words: half of the features stay frozen, types have no names that are read, and sentences are longer than a title.
+# Words: most of the features stay frozen, types have no names that are read, and sentences are longer than a title.
 TAGGING: dict[str, Any] = {
     "shots": [1, 2, 5],
     "query": 5,
     "max_tokens": 96,
-    "mix": 0.5,
+    "mix": 0.35,
     "names": "never",
     "validation_episodes": 2,
     "hypernetwork": {},

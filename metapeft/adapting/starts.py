@@ -91,13 +91,14 @@ def open_start(
         # and 44.5 below one; 33.7 with nano, 30.9 below both of its blocks.
         layers = max(1, len(network.layers) // 2) if tagging else 1
         method = method_named("protonet")
-        offered = candidates_of(method, 0, 0.0, names=not tagging, tagging=tagging)
+        still = FROZEN, FROZEN._replace(classifier="both" if tagging else "logistic")
+        named = () if tagging else tuple(c._replace(names=True) for c in still)
         return Start(
             setup=Setup(learner_of(network, LoraConfig(num_layers=layers), HEAD_OF[kind], 0.0)),
             tokenizer=load_tokenizer(tokenizer_of(network.name)),
             method=method,
             meta={},
-            candidates=tuple(c for c in offered if c.start == FROZEN.start),
+            candidates=(*still, *named),
             prior=NO_PRIOR,
             embedder=None,
             library=np.zeros((0, 0), np.float32),

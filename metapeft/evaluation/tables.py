@@ -32,7 +32,7 @@ from metapeft.evaluation.metrics import adaptation_speed, steps_to_share
 
 Cell = dict[str, Any]
 STARTS = ("static", "hypernetwork", "shuffled")
-TOLD = ", both, detector 0.5"  # of words: with all that the base brings; see `select.candidates_of`
+TOLD = ", both, detector 0.35"  # of words: with all that the base brings; see `select.candidates_of`
 BASELINES = ("head only", "nearest neighbour", "tf-idf", "fine-tune, 10 steps", "fine-tune, 50 steps")
 OF_WORDS = ("structured nearest neighbour", "gazetteer")  # baselines where words are tagged
 # where texts are written

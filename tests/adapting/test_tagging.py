@@ -9,7 +9,7 @@ from metapeft.adapting import adapt_sentences, choosing_tags, tagging
 from metapeft.adapting.choosing_tags import TagEstimate
 from metapeft.adapting.starts import NOT_SHIPPED, Start
 from metapeft.errors import AdaptationError, SourceError
-from metapeft.meta.select import Candidate
+from metapeft.meta.select import DETECTOR, Candidate
 from tests.adapting.made import frozen_tagging_start, made_tagging_start, sure_of, tagged_about
 
 TYPES = ["food", "sport"]
@@ -94,13 +94,13 @@ def test_settings_and_tags_that_are_refused() -> None:
 
 
 def test_why_says_what_was_offered_and_how_it_did(begin: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = Candidate("hypernetwork", 0, 0.5, classifier="both", detector=0.5)
+    told = Candidate("hypernetwork", 0, 0.5, classifier="both", detector=DETECTOR)
     sure = begin._replace(prior=sure_of(told))
     monkeypatch.setattr(tagging, "open_start", lambda checkpoint, backbone, kind: sure)
     made = adapt_sentences(SENTENCES, TAGS, folds=2, repeats=1)
     own, frozen = (100 * made.result["validated"][name] for name in (told.name, "frozen"))
     assert made.result["why"].startswith(
-        f"Offered: 6 starts and mixes. {told.name} had an F1 of {own:.1f} on the sentences left out, "
+        f"Offered: 3 starts and mixes. {told.name} had an F1 of {own:.1f} on the sentences left out, "
         f"the frozen prototypes {frozen:.1f}; on tasks as near"
     )
     assert made.result["nearest"] != []
