@@ -81,7 +81,7 @@ def facts_of(checkpoint: Path) -> dict[str, Any]:
 def test_a_suite_of_tagging_alone_is_trained_on_as_it_is(checkpoint: Path) -> None:
     facts = facts_of(checkpoint)
     assert (facts["kind"], facts["head"], facts["inner_steps"]) == ("tagging", "tagger", 0)
-    assert facts["max_tokens"] == 96
+    assert (facts["max_tokens"], facts["mix"]) == (96, 0.35)
     shares = np.array(facts["transitions"])
     assert shares.shape == (4, 3)
     np.testing.assert_allclose(shares.sum(axis=1), 1.0)
