@@ -21,7 +21,7 @@ from metapeft.meta.learner import Tree
 from metapeft.meta.methods import Method, Setup, method_named
 from metapeft.meta.prior import Prior
 from metapeft.meta.run import HEAD_OF, MLP, learner_of, setup_of
-from metapeft.meta.select import FROZEN, Candidate, candidates_of
+from metapeft.meta.select import FROZEN, Candidate, candidates_of, with_names
 from metapeft.tokenization.tokenizer import LoadedTokenizer, load_tokenizer
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "nano"
@@ -92,13 +92,12 @@ def open_start(
         layers = max(1, len(network.layers) // 2) if tagging else 1
         method = method_named("protonet")
         still = FROZEN, FROZEN._replace(classifier="both" if tagging else "logistic")
-        named = () if tagging else tuple(c._replace(names=True) for c in still)
         return Start(
             setup=Setup(learner_of(network, LoraConfig(num_layers=layers), HEAD_OF[kind], 0.0)),
             tokenizer=load_tokenizer(tokenizer_of(network.name)),
             method=method,
             meta={},
-            candidates=(*still, *named),
+            candidates=still if tagging else with_names(still),
             prior=NO_PRIOR,
             embedder=None,
             library=np.zeros((0, 0), np.float32),

@@ -272,7 +272,12 @@ def candidates_of(
         out += [Candidate(begin, 0, m, classifier="logistic") for m in sorted({0.5, mix})]
         if method.steps and steps:
             out.append(Candidate(begin, steps, mix))
-    return (*out, *(c._replace(names=True) for c in out)) if names else tuple(out)
+    return with_names(out) if names else tuple(out)
+
+
+def with_names(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Candidates, and each of them with the classes' names."""
+    return (*candidates, *(c._replace(names=True) for c in candidates))
 
 
 def head_of(setup: Setup, candidate: Candidate) -> Head:
